@@ -1,0 +1,17 @@
+"""The one error type a user sees: a cause in one line and a remedy."""
+
+from __future__ import annotations
+
+
+class ColorizeError(Exception):
+    """Something the user can mend.
+
+    Attributes:
+        cause: what is wrong, one line, naming the file or value.
+        remedy: what to do about it.
+        wrong_use: the command itself was wrong (exit code 2) rather than its input or the machine (exit code 1).
+    """
+
+    def __init__(self, cause: str, remedy: str, *, wrong_use: bool = False) -> None:
+        super().__init__(f"{cause}; {remedy}")
+        self.cause, self.remedy, self.wrong_use = cause, remedy, wrong_use

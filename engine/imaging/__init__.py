@@ -1,0 +1,1 @@
+"""Image steps on numpy arrays, shared by inference and training."""

@@ -1,0 +1,290 @@
+"""StencilTorch: hint-guided in-painting of line art, in two configurations.
+
+``Compact`` is the default: a small U-Net made for CPUs that starts from the flooded hints (``hint_prior``) and gives a
+flat and a shaded picture. ``Thesis`` is the generator of the thesis (method sections 2 and 3): a U-Net with ResNeXt
+decoder stages, optional local features, and a guide decoder that rebuilds the flat picture from the 1/16 code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from engine.models.base import ModelInputs, ModelOutputs
+from engine.models.hint_prior import CHANNELS as PRIOR_CHANNELS
+from engine.models.hint_prior import Flood, flood_hints
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Sizes of ``Compact``.
+
+    Attributes:
+        widths: channels at 1/4, 1/8, 1/16 and 1/32 of the working size.
+        blocks: residual blocks per stage of encoder and decoder.
+        heads: attention heads at 1/32.
+        prior: feed the flooded hints; off only for the ablation.
+    """
+
+    widths: tuple[int, int, int, int] = (32, 64, 128, 256)
+    blocks: int = 2
+    heads: int = 8
+    prior: bool = True
+
+
+class ResidualBlock(nn.Module):
+    """Two plain 3x3 convolutions with foldable BatchNorm: the cheapest block per unit of capacity on a CPU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm1: nn.Module = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2: nn.Module = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape BxCxHxW."""
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + x, inplace=True)
+
+    def fold(self) -> None:
+        """Merge the BatchNorms into their convolutions (inference only)."""
+        if isinstance(self.norm1, nn.BatchNorm2d) and isinstance(self.norm2, nn.BatchNorm2d):
+            self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm1)
+            self.conv2 = fuse_conv_bn_eval(self.conv2, self.norm2)
+            self.norm1, self.norm2 = nn.Identity(), nn.Identity()
+
+
+class GlobalAttention(nn.Module):
+    """Self-attention over all pixels of a small map with 2-D sine positions, so that a distant hint is heard."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.position_scale = nn.Parameter(torch.tensor(0.1))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    @staticmethod
+    def positions(h: int, w: int, channels: int, device: torch.device) -> Tensor:
+        """Sine-cosine encoding of rows and columns, (h*w)xC (Vaswani et al. 2017, over two axes)."""
+        quarter = channels // 4
+        rate = torch.exp(torch.arange(quarter, device=device) * (-math.log(1000.0) / quarter))
+        rows = torch.arange(h, device=device)[:, None] * rate
+        cols = torch.arange(w, device=device)[:, None] * rate
+        row = torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(h, w, -1)
+        col = torch.cat([cols.sin(), cols.cos()], 1)[None].expand(h, w, -1)
+        return torch.cat([row, col], 2).reshape(h * w, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape BxCxHxW."""
+        b, c, h, w = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        where = self.positions(h, w, c, x.device).to(x.dtype) * self.position_scale
+        q, k, v = self.qkv(self.norm(tokens) + where).chunk(3, dim=2)
+        split = [t.reshape(b, h * w, self.heads, c // self.heads).transpose(1, 2) for t in (q, k, v)]
+        mixed = F.scaled_dot_product_attention(split[0], split[1], split[2])
+        tokens = tokens + self.out(mixed.transpose(1, 2).reshape(b, h * w, c))
+        return tokens.transpose(1, 2).reshape(b, c, h, w)
+
+
+def _icnr(conv: nn.Conv2d, factor: int) -> None:
+    """Start all sub-pixels of a PixelShuffle equal, so that no checkerboard is born (Aitken et al. 2017)."""
+    with torch.no_grad():
+        n = factor * factor
+        kernel = conv.weight[::n].clone()
+        conv.weight.copy_(kernel.repeat_interleave(n, dim=0) * 0.1)
+        if conv.bias is not None:
+            conv.bias.zero_()
+
+
+class Compact(nn.Module):
+    """The default network: about 4.5 million parameters, stride 32.
+
+    The flat picture is ``own + gate * (prior - own)``: where strokes decide, the network only has to open the gate, and
+    where there are none it paints its own idea. The shaded picture is a residual on the flat one.
+    """
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        w1, w2, w3, w4 = config.widths
+        # lineart and mask unshuffled by 4, composite and hints at 1/4, the prior (half size) unshuffled by 2
+        inputs = 32 + 3 + 4 + (4 * PRIOR_CHANNELS if config.prior else 0)
+        self.stem = nn.Conv2d(inputs, w1, 3, 1, 1)
+
+        def stage(width: int) -> nn.Sequential:
+            return nn.Sequential(*[ResidualBlock(width) for _ in range(config.blocks)])
+
+        self.enc1, self.down1 = stage(w1), nn.Conv2d(w1, w2, 3, 2, 1)
+        self.enc2, self.down2 = stage(w2), nn.Conv2d(w2, w3, 3, 2, 1)
+        self.enc3, self.down3 = stage(w3), nn.Conv2d(w3, w4, 3, 2, 1)
+        self.middle1 = ResidualBlock(w4)
+        self.attention = GlobalAttention(w4, config.heads)
+        self.middle2 = ResidualBlock(w4)
+        self.up3, self.dec3 = nn.Conv2d(w4, w3, 1), stage(w3)
+        self.up2, self.dec2 = nn.Conv2d(w3, w2, 1), stage(w2)
+        self.up1, self.dec1 = nn.Conv2d(w2, w1, 1), stage(w1)
+        self.head = nn.Conv2d(w1, 7 * 16, 3, 1, 1)
+        _icnr(self.head, 4)
+
+    def forward(self, inputs: ModelInputs, flood: Flood | None = None) -> ModelOutputs:
+        """Colour a batch; ``flood`` may be given when the caller has it already."""
+        parts = [
+            F.pixel_unshuffle(torch.cat([inputs.lineart, inputs.mask], 1), 4),
+            F.avg_pool2d(inputs.composite, 4),
+            F.avg_pool2d(inputs.hints, 4),
+        ]
+        prior = None
+        if self.config.prior:
+            prior = (flood if flood is not None else flood_hints(inputs)).channels()
+            parts.append(F.pixel_unshuffle(prior, 2))
+        x = torch.cat(parts, 1)
+        if x.device.type == "cpu":
+            x = x.contiguous(memory_format=torch.channels_last)
+        e1 = self.enc1(F.relu(self.stem(x)))
+        e2 = self.enc2(F.relu(self.down1(e1)))
+        e3 = self.enc3(F.relu(self.down2(e2)))
+        m = self.middle2(self.attention(self.middle1(F.relu(self.down3(e3)))))
+        d3 = self.dec3(F.relu(e3 + F.interpolate(self.up3(m), scale_factor=2.0)))
+        d2 = self.dec2(F.relu(e2 + F.interpolate(self.up2(d3), scale_factor=2.0)))
+        d1 = self.dec1(F.relu(e1 + F.interpolate(self.up1(d2), scale_factor=2.0)))
+        out = F.pixel_shuffle(self.head(d1), 4)
+        own = out[:, 0:3]
+        flat = own
+        if prior is not None:
+            given = F.interpolate(prior, scale_factor=2.0, mode="nearest")
+            gate = torch.sigmoid(out[:, 3:4]) * (given[:, 4:5] > 0).to(own.dtype)
+            flat = own + gate * (given[:, :3] - own)
+        return ModelOutputs(flat, flat + out[:, 4:7])
+
+    def prepare_for_inference(self) -> None:
+        """Fold BatchNorm and lay the weights out for CPUs."""
+        self.eval()
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                module.fold()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class ThesisConfig:
+    """Sizes of ``Thesis``.
+
+    Attributes:
+        width: f of the thesis; 64 there, 32 is the small variant of the benchmarks.
+        features: channels of a local feature map at 1/16 (512 for Illustration2Vec), 0 = none.
+        guide: keep the guide decoder; only needed in training.
+        cardinality: groups of the ResNeXt bottlenecks.
+    """
+
+    width: int = 64
+    features: int = 0
+    guide: bool = True
+    cardinality: int = 32
+
+
+class ResNeXtBottleneck(nn.Module):
+    """Grouped bottleneck with dilation (Xie et al. 2017), without normalisation as in the thesis's generator."""
+
+    def __init__(self, channels: int, cardinality: int, dilation: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        groups = math.gcd(cardinality, inner)
+        self.reduce = nn.Conv2d(channels, inner, 1, bias=False)
+        self.group = nn.Conv2d(inner, inner, 3, 1, dilation, dilation=dilation, groups=groups, bias=False)
+        self.expand = nn.Conv2d(inner, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape BxCxHxW."""
+        y = F.leaky_relu(self.reduce(x), 0.2)
+        y = F.leaky_relu(self.group(y), 0.2)
+        return x + self.expand(y)
+
+
+class ThesisDecoder(nn.Module):
+    """Four ResNeXt stages from 1/16 up to full size, each ended by PixelShuffle(2)."""
+
+    DILATIONS = ((1,) * 20, (1, 1, 2, 2, 4, 4, 2, 1), (1, 1, 2, 2, 4, 4, 2, 1), (1, 2, 4, 2, 1))
+
+    def __init__(self, config: ThesisConfig) -> None:
+        super().__init__()
+        f = config.width
+        widths, skips = (8 * f, 4 * f, 2 * f, f), (config.features, 4 * f, 2 * f, f)
+        arrives = (8 * f, 4 * f, 2 * f, f)
+        self.stages = nn.ModuleList()
+        for width, skip, arrive, dilations in zip(widths, skips, arrives, self.DILATIONS, strict=True):
+            up = nn.Conv2d(width, 2 * width, 3, 1, 1)
+            _icnr(up, 2)
+            with torch.no_grad():
+                up.weight.mul_(10.0)
+            self.stages.append(
+                nn.Sequential(
+                    nn.Conv2d(arrive + skip, width, 3, 1, 1),
+                    nn.LeakyReLU(0.2),
+                    *[ResNeXtBottleneck(width, config.cardinality, d) for d in dilations],
+                    up,
+                    nn.PixelShuffle(2),
+                    nn.LeakyReLU(0.2),
+                )
+            )
+        self.out = nn.Conv2d(f // 2, 3, 3, 1, 1)
+
+    def forward(self, code: Tensor, features: Tensor | None, skips: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Decode the 1/16 code with skips at 1/8, 1/4 and 1/2 into Bx3xHxW in [-1, 1]."""
+        x = code if features is None else torch.cat([code, features], 1)
+        for stage, skip in zip(self.stages, (*skips, None), strict=True):
+            x = stage(x)
+            if skip is not None:
+                x = torch.cat([x, skip], 1)
+        return torch.tanh(self.out(x))
+
+
+class Thesis(nn.Module):
+    """The thesis's StencilTorch generator: composite and mask in, hints joined at 1/4, stride 16."""
+
+    def __init__(self, config: ThesisConfig) -> None:
+        super().__init__()
+        self.config = config
+        f = config.width
+
+        def down(i: int, o: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(i, o, 4, 2, 1), nn.LeakyReLU(0.2))
+
+        self.enc0 = nn.Sequential(nn.Conv2d(4, f // 2, 3, 1, 1), nn.LeakyReLU(0.2))
+        self.enc1, self.enc2 = down(f // 2, f), down(f, 2 * f)
+        self.hints = nn.Sequential(nn.Conv2d(4, f, 7, 1, 3), nn.LeakyReLU(0.2))
+        self.enc3, self.enc4 = down(3 * f, 4 * f), down(4 * f, 8 * f)
+        self.decoder = ThesisDecoder(config)
+        self.guide = ThesisDecoder(config) if config.guide else None
+
+    def forward(self, inputs: ModelInputs, features: Tensor | None = None) -> ModelOutputs:
+        """Colour a batch.
+
+        Args:
+            inputs: the batch.
+            features: BxFx(H/16)x(W/16) local features when the configuration has them; zeros stand in without.
+        """
+        e0 = self.enc0(torch.cat([inputs.composite, inputs.mask], 1))
+        e1 = self.enc1(e0)
+        e2 = self.enc2(e1)
+        e3 = self.enc3(torch.cat([e2, self.hints(F.avg_pool2d(inputs.hints, 4))], 1))
+        code = self.enc4(e3)
+        if self.config.features and features is None:
+            features = code.new_zeros(code.shape[0], self.config.features, *code.shape[2:])
+        shaded = self.decoder(code, features, (e3, e2, e1))
+        flat = self.guide(code, features, (e3, e2, e1)) if self.guide is not None else shaded
+        return ModelOutputs(flat, shaded)
+
+    def prepare_for_inference(self) -> None:
+        """Lay the weights out for CPUs; the network has no normalisation to fold."""
+        self.eval()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

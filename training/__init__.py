@@ -1,0 +1,1 @@
+"""Training of the shipped models on openly licensed or own art."""

@@ -1,0 +1,1 @@
+"""Training data: packing, synthesis of linearts, hints and masks."""
