@@ -53,6 +53,11 @@ def multiscale(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     return total
 
 
+def reduce(picture: Tensor, factor: int) -> Tensor:
+    """Area-reduce BxCxHxW by a whole factor, to the size the model answers in."""
+    return F.avg_pool2d(picture, factor) if factor > 1 else picture
+
+
 def gradient(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """L1 between the spatial differences over 2 px of two OKLab pictures: shading must follow the form, softly."""
     error = a - b
@@ -74,12 +79,14 @@ def total_loss(
     """All terms for one batch; ``progress`` in [0, 1] anneals the guide. Returns the sum and the terms for the log."""
     guide = weights.guide_start + (weights.guide_end - weights.guide_start) * progress
     shaded, flat = to_oklab(out.shaded), to_oklab(out.flat)
+    factor = batch.target.shape[-1] // out.shaded.shape[-1]
     with torch.no_grad():
-        true_shaded, true_flat = to_oklab(batch.target), to_oklab(batch.flat)
+        true_shaded, true_flat = to_oklab(reduce(batch.target, factor)), to_oklab(reduce(batch.flat, factor))
+        weight, hinted = F.avg_pool2d(batch.weight, factor), F.avg_pool2d(batch.hinted, factor)
     terms = {
-        "shaded": weights.shaded * multiscale(shaded, true_shaded, batch.weight),
-        "flat": guide * multiscale(flat, true_flat, batch.weight),
-        "gradient": weights.gradient * gradient(shaded, true_shaded, batch.weight),
-        "hint": weights.hint * hint_fidelity(flat, true_flat, batch.hinted),
+        "shaded": weights.shaded * multiscale(shaded, true_shaded, weight),
+        "flat": guide * multiscale(flat, true_flat, weight),
+        "gradient": weights.gradient * gradient(shaded, true_shaded, weight),
+        "hint": weights.hint * hint_fidelity(flat, true_flat, hinted),
     }
     return torch.stack(list(terms.values())).sum(), terms

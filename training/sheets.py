@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -30,12 +31,15 @@ def _over_white(inputs: ModelInputs) -> Tensor:
 @torch.no_grad()
 def write_sheet(path: Path, batch: TrainingBatch, out: ModelOutputs) -> None:
     """Write one PNG with a row per sample and six columns."""
-    flood = torch.nn.functional.interpolate(flood_hints(batch.inputs).colour, scale_factor=2.0)
+    flood = F.interpolate(flood_hints(batch.inputs).colour, scale_factor=2.0)
     inside = batch.inputs.mask
     ink = ((batch.inputs.lineart + 1) / 2).clamp(0, 1)
-    shaded = out.shaded.clamp(-1, 1) * inside + batch.inputs.composite * (1 - inside)
+    factor = ink.shape[-1] / out.shaded.shape[-1]
+    flat = F.interpolate(out.flat, scale_factor=factor, mode="bilinear")
+    shaded = F.interpolate(out.shaded, scale_factor=factor, mode="bilinear").clamp(-1, 1)
+    shaded = shaded * inside + batch.inputs.composite * (1 - inside)
     with_lines = (shaded + 1) * ink - 1
-    columns = [batch.inputs.lineart.expand(-1, 3, -1, -1), _over_white(batch.inputs), flood, out.flat, shaded]
+    columns = [batch.inputs.lineart.expand(-1, 3, -1, -1), _over_white(batch.inputs), flood, flat, shaded]
     sheet = np.concatenate([_picture(c) for c in [*columns, with_lines, batch.flat, batch.target]], 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -106,7 +107,7 @@ class Run:
         architecture = ARCHITECTURES[config.architecture]
         self.model_config = parse_config(architecture.config, config.model)
         torch.manual_seed(config.seed)
-        self.net = architecture.build(self.model_config).to(self.device)
+        self.net = architecture.build(self.model_config).to(self.device, memory_format=torch.channels_last)
         self.average = {k: t.detach().clone() for k, t in self.net.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay
@@ -232,9 +233,10 @@ class Run:
     def _adversarial(
         self, batch: TrainingBatch, shaded: Tensor, terms: dict[str, Tensor], gen: torch.Generator
     ) -> Tensor:
-        """One critic step, then the generator's adversarial term; ink is laid over both pictures alike."""
+        """One critic step, then the generator's adversarial term; ink and mask are cut out of both pictures alike."""
         if self.critic is None or self.critic_optimiser is None:
             raise RuntimeError("the run has no critic")
+        shaded = F.interpolate(shaded, batch.target.shape[-2:], mode="bilinear")
         seen = batch.weight
         real, fake = batch.target * seen, shaded.clamp(-1, 1) * seen
         critic = critic_loss(self.critic, real, fake, batch.inputs, gen)

@@ -39,7 +39,10 @@ class ModelInputs:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """The thesis's two pictures, Bx3xHxW in [-1, 1] each: ``flat`` (the guide picture) and ``shaded``."""
+    """The thesis's two pictures, Bx3xhxw in [-1, 1] each: ``flat`` (the guide picture) and ``shaded``.
+
+    They may be smaller than the inputs by a whole factor.
+    """
 
     flat: Tensor
     shaded: Tensor

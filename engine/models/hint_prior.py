@@ -72,7 +72,7 @@ def _sweep(cost: Tensor, source: Tensor, walked: Tensor, dim: int) -> tuple[Tens
 
 
 @torch.no_grad()
-def flood_hints(inputs: ModelInputs, rounds: int = 14) -> Flood:
+def flood_hints(inputs: ModelInputs, rounds: int = 10) -> Flood:
     """Flood hints and known surroundings over the drawing.
 
     Args:

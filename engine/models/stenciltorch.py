@@ -110,7 +110,8 @@ class Compact(nn.Module):
     """The default network: about 4.5 million parameters, stride 32.
 
     The flat picture is ``own + gate * (prior - own)``: where strokes decide, the network only has to open the gate, and
-    where there are none it paints its own idea. The shaded picture is a residual on the flat one.
+    where there are none it paints its own idea. The shaded picture is a residual on the flat one. Both come at half the
+    working size: borders are drawn by the regions of the full-size lineart, and soft shading needs no more.
     """
 
     def __init__(self, config: CompactConfig) -> None:
@@ -133,8 +134,8 @@ class Compact(nn.Module):
         self.up3, self.dec3 = nn.Conv2d(w4, w3, 1), stage(w3)
         self.up2, self.dec2 = nn.Conv2d(w3, w2, 1), stage(w2)
         self.up1, self.dec1 = nn.Conv2d(w2, w1, 1), stage(w1)
-        self.head = nn.Conv2d(w1, 7 * 16, 3, 1, 1)
-        _icnr(self.head, 4)
+        self.head = nn.Conv2d(w1, 7 * 4, 3, 1, 1)
+        _icnr(self.head, 2)
 
     def forward(self, inputs: ModelInputs, flood: Flood | None = None) -> ModelOutputs:
         """Colour a batch; ``flood`` may be given when the caller has it already."""
@@ -157,13 +158,12 @@ class Compact(nn.Module):
         d3 = self.dec3(F.relu(e3 + F.interpolate(self.up3(m), scale_factor=2.0)))
         d2 = self.dec2(F.relu(e2 + F.interpolate(self.up2(d3), scale_factor=2.0)))
         d1 = self.dec1(F.relu(e1 + F.interpolate(self.up1(d2), scale_factor=2.0)))
-        out = F.pixel_shuffle(self.head(d1), 4)
+        out = F.pixel_shuffle(self.head(d1), 2)
         own = out[:, 0:3]
         flat = own
         if prior is not None:
-            given = F.interpolate(prior, scale_factor=2.0, mode="nearest")
-            gate = torch.sigmoid(out[:, 3:4]) * (given[:, 4:5] > 0).to(own.dtype)
-            flat = own + gate * (given[:, :3] - own)
+            gate = torch.sigmoid(out[:, 3:4]) * (prior[:, 4:5] > 0).to(own.dtype)
+            flat = own + gate * (prior[:, :3] - own)
         return ModelOutputs(flat, flat + out[:, 4:7])
 
     def prepare_for_inference(self) -> None:

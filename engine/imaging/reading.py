@@ -1,0 +1,312 @@
+"""Reads the artist's files (line art, hints, mask, context) into arrays; whatever is wrong with one is said in a line."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from engine.errors import ColorizeError
+
+MAX_SIDE = 20_000
+"""Longest side that is read, in pixels."""
+MAX_PIXELS = 120_000_000
+"""Most pixels that are read; checked before anything is decoded."""
+MIN_SIDE = 8
+"""Shortest side that is read, in pixels."""
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+"""What is opened. No format that runs other programs (EPS) or that any file could be taken for (TGA)."""
+
+BAND = 512
+"""Rows worked on at a time, so that float copies of a large drawing stay small."""
+DARK = 128
+"""A drawing whose brightest hundredth is darker than this (of 255) is dark on purpose: its paper is not lifted."""
+NEAR_WHITE = 250
+"""Channels from here on (of 255) count as white paper."""
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+"""All that Pillow's readers raise on damaged files."""
+_SAVE_AS = "save it as PNG, JPEG, WebP or TIFF"
+
+
+@dataclass(frozen=True)
+class Lineart:
+    """A drawing, as the engine and as the artist sees it.
+
+    Attributes:
+        paper: float32 HxW in [0, 1], 1 = paper, 0 = ink.
+        ink: uint8 HxWx4, straight alpha: the artist's own ink, to be laid on top of the colours. Over white it gives the
+            drawing back (off-white paper turned white).
+    """
+
+    paper: NDArray[np.float32]
+    ink: NDArray[np.uint8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.paper.shape[1], self.paper.shape[0]
+
+
+def read_lineart(path: Path) -> Lineart:
+    """Read a drawing: ink of any colour on white, off-white or transparent ground, in any usual file form.
+
+    Raises:
+        ColorizeError: the file cannot be read, is no picture, animated, damaged, too large or too small.
+    """
+    rgba = _read(path)
+    height, width = rgba.shape[:2]
+    white = _paper_colour(rgba)
+    paper = np.empty((height, width), np.float32)
+    ink = np.empty_like(rgba)
+    for rows in _bands(height):
+        # The darkest channel, not the luminance, says how much ink there is: a yellow or a cyan line is a line too.
+        over = np.minimum(_over_white(rgba[rows]) / white * 255, 255)
+        least = over.min(axis=-1, keepdims=True)
+        paper[rows] = least[..., 0] / 255
+        alpha = np.rint(255 - least)
+        colour = (over - (255 - alpha)) * (255 / np.maximum(alpha, 1))
+        ink[rows, :, :3] = np.where(alpha > 0, np.clip(np.rint(colour), 0, 255), 0)
+        ink[rows, :, 3:] = alpha
+    alpha = rgba[..., 3]
+    if alpha.min() < 255:
+        clear = _clear_transparent(rgba)
+        if paper.min() > 0.98 and alpha.max() > 0:  # white ink on transparent
+            return Lineart((1 - alpha.astype(np.float32) / 255).astype(np.float32), clear)
+        if np.count_nonzero((alpha >= NEAR_WHITE) & (rgba[..., :3].min(axis=-1) >= NEAR_WHITE)) <= 0.001 * alpha.size:
+            # Nothing but ink was drawn: keep it as it is, where light ink on paper can only be told by its difference.
+            return Lineart(paper, clear)
+    return Lineart(paper, ink)
+
+
+def read_hints(path: Path, size: tuple[int, int], lineart: Path | str = "the lineart") -> NDArray[np.uint8]:
+    """Read colour strokes on a transparent ground.
+
+    Args:
+        path: the file.
+        size: width and height it must have.
+        lineart: the drawing it belongs to, for messages.
+
+    Returns:
+        uint8 HxWx4, straight alpha; colour is zero where alpha is. No stroke at all is allowed.
+
+    Raises:
+        ColorizeError: as for ``read_lineart``, another size, or opaque everywhere.
+    """
+    rgba = _read_sized(path, size, lineart)
+    if rgba[..., 3].min() == 255:
+        raise ColorizeError(
+            f"the hints {path} are opaque everywhere, so strokes and ground cannot be told apart",
+            "paint the strokes on a transparent layer and save it as PNG with transparency",
+        )
+    return _clear_transparent(rgba)
+
+
+def read_mask(path: Path, size: tuple[int, int], lineart: Path | str = "the lineart") -> NDArray[np.uint8]:
+    """Read where to colour: white (or any bright colour) on black or on transparent.
+
+    Args:
+        path: the file.
+        size: width and height it must have.
+        lineart: the drawing it belongs to, for messages.
+
+    Returns:
+        uint8 HxW, 255 = colour here: the brightest channel times alpha.
+
+    Raises:
+        ColorizeError: as for ``read_lineart``, another size, or empty.
+    """
+    rgba = _read_sized(path, size, lineart)
+    mask = np.empty(rgba.shape[:2], np.uint8)
+    for rows in _bands(mask.shape[0]):
+        value = rgba[rows, :, :3].max(axis=-1).astype(np.uint16)
+        mask[rows] = (value * rgba[rows, :, 3] + 127) // 255
+    if not mask.any():
+        raise ColorizeError(f"the mask {path} is empty", "paint white where to colour, or leave the mask out")
+    return mask
+
+
+def read_context(path: Path, size: tuple[int, int], lineart: Path | str = "the lineart") -> NDArray[np.uint8]:
+    """Read the picture as painted so far.
+
+    Args:
+        path: the file.
+        size: width and height it must have.
+        lineart: the drawing it belongs to, for messages.
+
+    Returns:
+        uint8 HxWx4, straight alpha.
+
+    Raises:
+        ColorizeError: as for ``read_lineart``, or another size.
+    """
+    return _read_sized(path, size, lineart)
+
+
+def _bands(height: int) -> Iterator[slice]:
+    for top in range(0, height, BAND):
+        yield slice(top, min(top + BAND, height))
+
+
+def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Lay straight-alpha pixels on white; float32 (..., 3) in [0, 255]."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    return np.asarray(rgba[..., :3] * alpha + 255 * (1 - alpha), np.float32)
+
+
+def _clear_transparent(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Zero the colour of fully transparent pixels, which editors leave in any state."""
+    return np.asarray(rgba * (rgba[..., 3:] > 0), np.uint8)
+
+
+def _paper_colour(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Find what counts as white: 3 channels in (0, 255]; pure white unless the drawing looks like a scan.
+
+    Paper of a scan has a tint and a grain; white is put below the grain, or a veil of it would lie over the colours.
+    """
+    step = max(1, round((rgba.shape[0] * rgba.shape[1] / 1e6) ** 0.5))
+    picture = _over_white(rgba[::step, ::step])
+    sample = picture.reshape(-1, 3)
+    brightness = sample.mean(axis=-1)
+    top = np.percentile(brightness, 99)
+    if np.mean(sample.min(axis=-1) >= NEAR_WHITE) >= 0.05 or top < DARK:
+        return np.full(3, 255, np.float32)
+    paper = np.percentile(sample[brightness >= 0.75 * top], 90, axis=0)
+    # Neighbours differ by the grain alone nearly everywhere; the median does not see the lines.
+    grain = 1.05 * np.median(np.abs(np.diff(picture, axis=1)), axis=(0, 1))
+    return np.maximum(paper - np.minimum(3 * grain, 0.1 * paper), 64).astype(np.float32)
+
+
+def _read_sized(path: Path, size: tuple[int, int], lineart: Path | str) -> NDArray[np.uint8]:
+    rgba = _read(path)
+    height, width = rgba.shape[:2]
+    if (width, height) != tuple(size):
+        raise ColorizeError(
+            f"{path} is {width} x {height} pixels, but {lineart} is {size[0]} x {size[1]}",
+            "save both at the same size, from the same canvas",
+        )
+    return rgba
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while reading a file into one line for the user."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of sizes that are within our own limits, and of metadata nobody here reads.
+            warnings.simplefilter("ignore")
+            yield
+    except FileNotFoundError as e:
+        raise ColorizeError(f"there is no file {path}", "check the path") from e
+    except PermissionError as e:
+        raise ColorizeError(f"{path} may not be read", "give yourself read permission on the file") from e
+    except Image.DecompressionBombError as e:
+        raise _too_large(path, "") from e
+    except UnidentifiedImageError as e:
+        raise ColorizeError(f"{path} is not an image that can be read", _SAVE_AS) from e
+    except _DAMAGE as e:
+        why = " ".join(str(e).split()) or type(e).__name__
+        raise ColorizeError(f"{path} is damaged or cut short ({why})", "export or copy the file again") from e
+
+
+def _too_large(path: Path, size: str) -> ColorizeError:
+    most = f"{MAX_SIDE} pixels a side or {MAX_PIXELS // 1_000_000} million in all"
+    return ColorizeError(f"{path} is too large{size}: more than {most}", "scale it down or colour a part of it")
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    """Read any picture as it is meant to be seen: upright, sRGB, uint8 HxWx4 with straight alpha."""
+    path = Path(path)
+    with _told(path):
+        if path.is_dir():
+            raise ColorizeError(f"{path} is a folder", "name a picture file")
+        if path.exists() and not path.is_file():
+            raise ColorizeError(f"{path} is not a file", "name a picture file")
+        with path.open("rb") as file:
+            _check_head(path, file.read(24))
+            file.seek(0)
+            with Image.open(file, formats=FORMATS) as image:
+                _check_before_decoding(path, image)
+                image.load()
+                return np.asarray(_to_srgb(ImageOps.exif_transpose(image), path))
+
+
+def _check_head(path: Path, head: bytes) -> None:
+    if not head:
+        raise ColorizeError(f"{path} is empty (0 bytes)", "export or copy the file again")
+    if head.startswith(b"\x89PNG") and head[12:16] == b"IHDR" and len(head) == 24:
+        width, height = struct.unpack(">II", head[16:24])
+        if not width or not height:
+            raise ColorizeError(f"{path} has no pixels ({width} x {height})", "export the file again")
+
+
+def _check_before_decoding(path: Path, image: Image.Image) -> None:
+    width, height = image.size
+    size = f" ({width} x {height})"
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise _too_large(path, size)
+    if min(width, height) < MIN_SIDE:
+        raise ColorizeError(
+            f"{path} is too small{size}: less than {MIN_SIDE} pixels a side", "draw or scan it at a larger size"
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # MPO is a camera's JPEG with a preview behind the picture
+        what = "pages" if image.format == "TIFF" else "frames"
+        raise ColorizeError(f"{path} has {frames} {what}; one picture is needed", "export a single frame as PNG")
+
+
+def _to_srgb(image: Image.Image, path: Path) -> Image.Image:
+    """Convert any mode and colour profile to sRGB in mode RGBA."""
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I"):  # 16-bit grey; 16-bit colour is read as 8-bit by Pillow itself
+        deep = np.asarray(image).astype(np.float32) / 257
+        image = Image.fromarray(np.clip(np.rint(deep), 0, 255).astype(np.uint8))
+    alpha = None
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        image = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
+    elif image.mode not in ("L", "RGB", "CMYK"):
+        try:
+            image = image.convert("L" if image.mode == "1" else "RGB")
+        except ValueError as e:
+            raise ColorizeError(f"{path} has the colour mode {image.mode}", "save it as an 8-bit RGB PNG") from e
+    rgb = _apply_profile(image, profile) if profile else image.convert("RGB")
+    rgb.putalpha(255 if alpha is None else alpha)
+    return rgb
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert L, RGB or CMYK to sRGB; a broken profile, or one of another mode, counts as none."""
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            image.mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        if image.mode != "CMYK" and _changes_nothing(transform, image.mode):
+            return image.convert("RGB")  # an sRGB profile must not shift a hint's bytes by rounding
+        return ImageCms.applyTransform(image, transform) or image.convert("RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image.convert("RGB")
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Try a transform on a lattice of colours: is it sRGB to sRGB, but for rounding?"""
+    steps = np.arange(0, 256, 17, dtype=np.uint8)
+    lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(64, 64, 3)
+    probe = Image.fromarray(lattice) if mode == "RGB" else Image.fromarray(lattice[..., 0].copy())
+    after = np.asarray(ImageCms.applyTransform(probe, transform)).astype(np.int16)
+    return bool(np.abs(after - np.asarray(probe.convert("RGB"))).max() <= 2)

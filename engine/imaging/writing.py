@@ -1,0 +1,198 @@
+"""Assembles the ready picture and writes pictures whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.errors import ColorizeError
+from engine.imaging.reading import BAND, Lineart
+
+Pixels = NDArray[np.uint8]
+
+SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
+PNG_LEVEL = 1
+"""zlib level: level 6 takes about three times as long for files a tenth smaller."""
+JPEG_QUALITY = 95
+MAX_WEBP_SIDE = 16_383
+"""Longest side the WebP format can hold, in pixels."""
+
+
+def compose(colour: Pixels, lineart: Lineart, context: Pixels | None = None) -> Pixels:
+    """Assemble the ready picture: context or white, the colours over it, the ink on top.
+
+    A context already holds its own lines, so ink is laid only where there is colour; where there is none, the bytes are
+    the context's. On white the ink lies everywhere.
+
+    Args:
+        colour: uint8 HxWx4, straight alpha.
+        lineart: the drawing, HxW.
+        context: uint8 HxWx4, straight alpha, or None.
+
+    Returns:
+        uint8 HxWx3, or HxWx4 when the context is transparent somewhere.
+    """
+    if colour.shape != lineart.ink.shape or (context is not None and context.shape != colour.shape):
+        raise ValueError(f"shapes differ: {colour.shape}, {lineart.ink.shape}, {getattr(context, 'shape', None)}")
+    if context is None:
+        out = np.empty((*colour.shape[:2], 3), np.uint8)
+    else:
+        out = context.copy()
+    for top in range(0, colour.shape[0], BAND):
+        rows = slice(top, top + BAND)
+        alpha = colour[rows, :, 3:].astype(np.float32) / 255
+        ink = lineart.ink[rows, :, 3:].astype(np.float32) / 255
+        ink_rgb = lineart.ink[rows, :, :3] * ink
+        if context is None:
+            under = colour[rows, :, :3] * alpha + 255 * (1 - alpha)
+            out[rows] = np.rint(under * (1 - ink) + ink_rgb)
+            continue
+        new = colour[rows, :, :3] * (1 - ink) + ink_rgb
+        behind = context[rows, :, 3:].astype(np.float32) / 255 * (1 - alpha)
+        total = alpha + behind
+        mixed = (new * alpha + context[rows, :, :3] * behind) / np.maximum(total, 1e-6)
+        both = np.rint(np.concatenate([mixed, 255 * total], axis=-1)).astype(np.uint8)
+        out[rows] = np.where(alpha > 0, both, context[rows])
+    if context is not None and context[..., 3].min() == 255:
+        return out[..., :3]
+    return out
+
+
+def check_target(path: Path) -> None:
+    """Find out before the work whether a picture can be written there.
+
+    A folder that does not exist may be created later, so its nearest existing parent is tried instead.
+
+    Args:
+        path: file to be written.
+
+    Raises:
+        ColorizeError: a suffix that cannot be written, a folder in the way, or no right to write.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ColorizeError(
+            f"{path} has a name that says no picture format known here",
+            "end it in .png, .webp or .jpg",
+            wrong_use=True,
+        )
+    if path.is_dir():
+        raise ColorizeError(f"{path} is a folder", "name a file in it", wrong_use=True)
+    folder = path.absolute().parent
+    with _told(path):
+        while not folder.exists():
+            folder = folder.parent
+        probe = _temporary(folder)
+        try:
+            probe.touch(exist_ok=False)
+        finally:
+            _remove(probe)
+
+
+def write_png(path: Path, array: Pixels) -> None:
+    """Write one picture; like ``write_all`` with a single file.
+
+    Raises:
+        ColorizeError: it could not be written; nothing is left of it.
+    """
+    write_all([(path, array)])
+
+
+def write_all(files: Sequence[tuple[Path, Pixels]]) -> None:
+    """Write several pictures so that a failure leaves none of them half-written.
+
+    All are written under temporary names in their own folders first, and renamed when the last is safely on the disk.
+    The suffix decides the format: .png, .webp (lossless) or .jpg (transparent parts become white).
+
+    Args:
+        files: pairs of path and uint8 HxW, HxWx3 or HxWx4 pixels. Folders are not created.
+
+    Raises:
+        ColorizeError: one could not be written, and why; old files are as they were.
+    """
+    staged: list[tuple[Path, Path]] = []
+    try:
+        for path, array in files:
+            data = _encode(path, array)
+            with _told(path):
+                # A link is followed: what it points to is replaced, not the link.
+                target = Path(os.path.realpath(path))
+                if target.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "is a folder")
+                staged.append((_temporary(target.parent), target))
+                _write_whole(staged[-1][0], data)
+        for (temporary, target), (path, _) in zip(staged, files, strict=True):
+            with _told(path):
+                temporary.replace(target)
+    finally:
+        for temporary, _ in staged:
+            _remove(temporary)
+
+
+def _temporary(folder: Path) -> Path:
+    return folder / f".colorize-{secrets.token_hex(6)}.tmp"
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # it is gone already, or the folder was never writable
+        path.unlink()
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _encode(path: Path, array: Pixels) -> bytes:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ColorizeError(f"{path} has an unknown suffix", "end it in .png, .webp or .jpg", wrong_use=True)
+    image = Image.fromarray(array)
+    buffer = io.BytesIO()
+    if suffix == ".png":
+        image.save(buffer, "PNG", compress_level=PNG_LEVEL)
+    elif suffix == ".webp":
+        if max(image.size) > MAX_WEBP_SIDE:
+            raise ColorizeError(
+                f"{path}: WebP holds at most {MAX_WEBP_SIDE} pixels a side, not {image.width} x {image.height}",
+                "write a .png instead",
+            )
+        image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
+    else:
+        if image.mode == "RGBA":
+            ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
+            image = Image.alpha_composite(ground, image).convert("RGB")
+        image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn a failure of the file system into one line for the user."""
+    try:
+        yield
+    except OSError as e:
+        code = e.errno
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            why, remedy = "the disk is full", "free some space or write to another disk"
+        elif code in (errno.EACCES, errno.EPERM, errno.EROFS):
+            why, remedy = "its folder or the file may not be written to", "choose another folder or mend the permissions"
+        elif code == errno.ENOENT:
+            why, remedy = "there is no such folder", "create the folder or choose another"
+        elif code == errno.ENOTDIR:
+            why, remedy = "a part of its path is a file, not a folder", "choose another folder"
+        elif code == errno.EISDIR:
+            why, remedy = "a folder of that name is in the way", "choose another name"
+        else:
+            why, remedy = " ".join((e.strerror or str(e)).split()), "choose another folder"
+        raise ColorizeError(f"{path} cannot be written: {why}", remedy) from e
