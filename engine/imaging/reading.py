@@ -1,4 +1,4 @@
-"""Reads the artist's files (line art, hints, mask, context) into arrays; whatever is wrong with one is said in a line."""
+"""Reads the artist's files (line art, hints, mask, context) into arrays, and says in one line what is wrong with one."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Lineart:
 
     Attributes:
         paper: float32 HxW in [0, 1], 1 = paper, 0 = ink.
-        ink: uint8 HxWx4, straight alpha: the artist's own ink, to be laid on top of the colours. Over white it gives the
-            drawing back (off-white paper turned white).
+        ink: uint8 HxWx4, straight alpha: the artist's own ink, to be laid on top of the colours. Over white it gives
+            the drawing back (off-white paper turned white).
     """
 
     paper: NDArray[np.float32]
@@ -127,7 +127,7 @@ def read_mask(path: Path, size: tuple[int, int], lineart: Path | str = "the line
     """
     rgba = _read_sized(path, size, lineart)
     mask = np.empty(rgba.shape[:2], np.uint8)
-    for rows in _bands(mask.shape[0]):
+    for rows in _bands(size[1]):
         value = rgba[rows, :, :3].max(axis=-1).astype(np.uint16)
         mask[rows] = (value * rgba[rows, :, 3] + 127) // 255
     if not mask.any():
@@ -183,7 +183,7 @@ def _paper_colour(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
     paper = np.percentile(sample[brightness >= 0.75 * top], 90, axis=0)
     # Neighbours differ by the grain alone nearly everywhere; the median does not see the lines.
     grain = 1.05 * np.median(np.abs(np.diff(picture, axis=1)), axis=(0, 1))
-    return np.maximum(paper - np.minimum(3 * grain, 0.1 * paper), 64).astype(np.float32)
+    return np.asarray(np.maximum(paper - np.minimum(3 * grain, 0.1 * paper), 64), np.float32)
 
 
 def _read_sized(path: Path, size: tuple[int, int], lineart: Path | str) -> NDArray[np.uint8]:

@@ -26,6 +26,20 @@ JPEG_QUALITY = 95
 MAX_WEBP_SIDE = 16_383
 """Longest side the WebP format can hold, in pixels."""
 
+_FULL = ("the disk is full", "free some space or write to another disk")
+_FORBIDDEN = ("writing is not allowed there", "choose another folder or mend the permissions")
+_REASONS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
+    errno.ENOENT: ("there is no such folder", "create the folder or choose another"),
+    errno.ENOTDIR: ("a part of its path is a file, not a folder", "choose another folder"),
+    errno.EISDIR: ("a folder of that name is in the way", "choose another name"),
+}
+
 
 def compose(colour: Pixels, lineart: Lineart, context: Pixels | None = None) -> Pixels:
     """Assemble the ready picture: context or white, the colours over it, the ink on top.
@@ -43,10 +57,7 @@ def compose(colour: Pixels, lineart: Lineart, context: Pixels | None = None) -> 
     """
     if colour.shape != lineart.ink.shape or (context is not None and context.shape != colour.shape):
         raise ValueError(f"shapes differ: {colour.shape}, {lineart.ink.shape}, {getattr(context, 'shape', None)}")
-    if context is None:
-        out = np.empty((*colour.shape[:2], 3), np.uint8)
-    else:
-        out = context.copy()
+    out = np.empty((*colour.shape[:2], 3), np.uint8) if context is None else context.copy()
     for top in range(0, colour.shape[0], BAND):
         rows = slice(top, top + BAND)
         alpha = colour[rows, :, 3:].astype(np.float32) / 255
@@ -67,13 +78,12 @@ def compose(colour: Pixels, lineart: Lineart, context: Pixels | None = None) -> 
     return out
 
 
-def check_target(path: Path) -> None:
+def check_target(path: Path, *, new_folder: bool = False) -> None:
     """Find out before the work whether a picture can be written there.
-
-    A folder that does not exist may be created later, so its nearest existing parent is tried instead.
 
     Args:
         path: file to be written.
+        new_folder: its folder will be created if need be, so try the nearest one there is.
 
     Raises:
         ColorizeError: a suffix that cannot be written, a folder in the way, or no right to write.
@@ -88,7 +98,7 @@ def check_target(path: Path) -> None:
         raise ColorizeError(f"{path} is a folder", "name a file in it", wrong_use=True)
     folder = path.absolute().parent
     with _told(path):
-        while not folder.exists():
+        while new_folder and not folder.exists():
             folder = folder.parent
         probe = _temporary(folder)
         try:
@@ -182,17 +192,5 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        code = e.errno
-        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            why, remedy = "the disk is full", "free some space or write to another disk"
-        elif code in (errno.EACCES, errno.EPERM, errno.EROFS):
-            why, remedy = "its folder or the file may not be written to", "choose another folder or mend the permissions"
-        elif code == errno.ENOENT:
-            why, remedy = "there is no such folder", "create the folder or choose another"
-        elif code == errno.ENOTDIR:
-            why, remedy = "a part of its path is a file, not a folder", "choose another folder"
-        elif code == errno.EISDIR:
-            why, remedy = "a folder of that name is in the way", "choose another name"
-        else:
-            why, remedy = " ".join((e.strerror or str(e)).split()), "choose another folder"
+        why, remedy = _REASONS.get(e.errno or 0, (" ".join((e.strerror or str(e)).split()), "choose another folder"))
         raise ColorizeError(f"{path} cannot be written: {why}", remedy) from e

@@ -28,7 +28,7 @@ def draw_count(rng: Rng) -> int:
 def _polyline(rng: Rng, inside: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDArray[np.int32]:
     """Waypoints of one stroke: starts deep in the region, wanders by up to a third of the picture."""
     ys, xs = np.nonzero(inside)
-    weight = depth[ys, xs]
+    weight = depth[ys, xs].astype(np.float64)
     first = int(rng.choice(len(ys), p=weight / weight.sum()))
     reach = rng.uniform(0.02, 0.35) * max(inside.shape)
     near = np.nonzero((np.abs(ys - ys[first]) < reach) & (np.abs(xs - xs[first]) < reach))[0]

@@ -1,0 +1,113 @@
+"""Canvas geometry: which part of the canvas a job works on, at what size, and the one way to resize each kind of array.
+
+Everything is defined by pixel centres: area means for shrinking pictures and coverage, bicubic for enlarging pictures,
+nearest for labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CONTEXT_MARGIN = 0.25
+"""Part of the mask's longer side that is added around it, for the model to see what it joins."""
+LEAST_MARGIN = 16
+LARGEST_ZOOM = 4.0
+"""A frame is enlarged at most this much to reach the working size."""
+LONGEST = 3.0
+"""The long working side is at most this many short ones of the wanted size: banners are worked on at a smaller scale."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A window of the canvas and the size it is worked on at.
+
+    Attributes:
+        y, x: top left corner on the canvas, in pixels.
+        height, width: size on the canvas.
+        work_height, work_width: size at working resolution, before padding.
+        padded_height, padded_width: the same, padded at the bottom and right to the model's stride.
+    """
+
+    y: int
+    x: int
+    height: int
+    width: int
+    work_height: int
+    work_width: int
+    padded_height: int
+    padded_width: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Index of the frame in a canvas array."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    @property
+    def scale(self) -> float:
+        """Working pixels per canvas pixel."""
+        return min(self.work_height, self.work_width) / min(self.height, self.width)
+
+
+def mask_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Bounding box ``(top, left, bottom, right)``, ends exclusive, of a mask with at least one pixel set."""
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
+
+
+def choose_frame(shape: tuple[int, int], mask: NDArray[np.uint8] | None, size: int, stride: int) -> Frame:
+    """Choose the window and working size of a job.
+
+    Args:
+        shape: canvas height and width.
+        mask: HxW, nonzero where to colour, with at least one such pixel; None = everywhere.
+        size: wanted short side at working resolution, in pixels.
+        stride: what the padded size must be a multiple of.
+    """
+    h, w = shape
+    top, left, bottom, right = (0, 0, h, w) if mask is None else mask_box(mask)
+    if mask is not None:
+        margin = max(LEAST_MARGIN, round(CONTEXT_MARGIN * max(bottom - top, right - left)))
+        top, left = max(0, top - margin), max(0, left - margin)
+        bottom, right = min(h, bottom + margin), min(w, right + margin)
+    fh, fw = bottom - top, right - left
+    scale = min(size / min(fh, fw), LONGEST * size / max(fh, fw), LARGEST_ZOOM)
+    wh, ww = max(1, round(fh * scale)), max(1, round(fw * scale))
+    return Frame(top, left, fh, fw, wh, ww, -(-wh // stride) * stride, -(-ww // stride) * stride)
+
+
+def resize_picture(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize a float or uint8 picture: area mean where it shrinks, bicubic where it grows (floats are not clipped)."""
+    if array.shape[:2] == (height, width):
+        return array
+    shrinks = height * width < array.shape[0] * array.shape[1]
+    return np.asarray(
+        cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), array.dtype
+    )
+
+
+def resize_coverage(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize coverage or premultiplied colour: area mean where it shrinks, bilinear where it grows."""
+    if array.shape[:2] == (height, width):
+        return array
+    shrinks = height * width < array.shape[0] * array.shape[1]
+    return np.asarray(
+        cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), array.dtype
+    )
+
+
+def resize_labels(labels: NDArray[np.int32], height: int, width: int) -> NDArray[np.int32]:
+    """Resize labels to the nearest pixel centre."""
+    if labels.shape[:2] == (height, width):
+        return labels
+    return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
+
+
+def pad_to(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Repeat the last row and column until the array is height x width."""
+    extra = [(0, height - array.shape[0]), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, extra, mode="edge") if any(e[1] for e in extra) else array

@@ -1,0 +1,261 @@
+"""One job from lineart, hints, mask and context to layers: the code path of the command line, the server and the tests.
+
+Frame, run, refine, layers (design section 3). It reads a model's descriptor and knows no model by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.errors import ColorizeError
+from engine.imaging.canvas import Frame, choose_frame, pad_to, resize_coverage, resize_labels, resize_picture
+from engine.imaging.flats import Flats, make_flats
+from engine.imaging.regions import MAX_PIXELS, find_regions
+from engine.imaging.shading import STRIP, enlarge_strip, shading_field, shading_layer
+from engine.imaging.strokes import collect_strokes, hint_map
+from engine.models.base import ModelInputs, ModelOutputs
+from engine.models.checkpoint import LoadedModel
+
+Progress = Callable[[str, int, int], None]
+STAGES = ("regions", "colours", "flats", "shading")
+
+
+class Cancelled(Exception):  # noqa: N818 (not an error: somebody asked for it)
+    """The caller asked for the job to stop."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to colour.
+
+    Attributes:
+        lineart: float32 HxW in [0, 1], 1 = paper.
+        hints: uint8 HxWx4 straight alpha, or None.
+        mask: uint8 HxW, 255 = colour here; None = everywhere.
+        context: uint8 HxWx4, what is painted already; None = nothing.
+        size: working short side in pixels; None = the model's own.
+        seed: for models that draw lots.
+    """
+
+    lineart: NDArray[np.float32]
+    hints: NDArray[np.uint8] | None = None
+    mask: NDArray[np.uint8] | None = None
+    context: NDArray[np.uint8] | None = None
+    size: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The result: uint8 HxWx4 RGBA, alpha 0 and colour 0 where the mask is 0.
+
+    Attributes:
+        flats: one colour per region.
+        colour: flats and shading together.
+    """
+
+    flats: NDArray[np.uint8]
+    colour: NDArray[np.uint8]
+
+    @cached_property
+    def shading(self) -> NDArray[np.uint8]:
+        """The layer that turns ``flats`` into ``colour`` when laid over it."""
+        return shading_layer(self.flats, self.colour)
+
+
+def check_job(job: Job) -> None:
+    """Reject inputs that do not fit together.
+
+    Raises:
+        ColorizeError: naming both sizes, or what is wrong with an array.
+    """
+    if job.lineart.ndim != 2 or job.lineart.size == 0:
+        raise ColorizeError(f"the lineart has the shape {job.lineart.shape}", "give a picture with one channel of ink")
+    h, w = job.lineart.shape
+    for name, array, channels in (("hints", job.hints, 4), ("mask", job.mask, 0), ("context", job.context, 4)):
+        if array is None:
+            continue
+        if array.shape[:2] != (h, w):
+            size = f"{array.shape[1]}x{array.shape[0]}"
+            raise ColorizeError(f"the {name} are {size} but the lineart is {w}x{h}", "make them the same size")
+        if array.ndim != (3 if channels else 2) or (channels and array.shape[2] != channels):
+            raise ColorizeError(f"the {name} have the shape {array.shape}", "give RGBA, or one channel for a mask")
+    if job.mask is not None and not job.mask.any():
+        raise ColorizeError("the mask is empty", "paint white where to colour, or leave the mask out")
+
+
+class Pipeline:
+    """Runs jobs on one loaded model."""
+
+    def __init__(self, model: LoadedModel, device: str = "cpu") -> None:
+        self.model = model
+        self.device = torch.device(device)
+
+    def run(
+        self, job: Job, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> Layers:
+        """Colour one job. Same inputs, weights, seed and device give the same bytes.
+
+        Raises:
+            ColorizeError: the inputs do not fit together or the size is out of range.
+            Cancelled: ``cancelled`` answered yes between two stages.
+        """
+        check_job(job)
+
+        def stage(number: int) -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled
+            if progress is not None and number < len(STAGES):
+                progress(STAGES[number], number, len(STAGES))
+
+        stage(0)
+        frame = self.frame(job)
+        lineart = job.lineart[frame.window]
+        regions = find_regions(_segmentation_picture(lineart))
+        stage(1)
+        outputs, paper = self.predict(job, frame)
+        stage(2)
+        flats = self.flats(job, frame, regions, outputs.flat, paper)
+        stage(3)
+        field = self.shading(flats, outputs.shaded, paper)
+        layers = _layers(job, frame, flats, field, cancelled)
+        if progress is not None:
+            progress("done", len(STAGES), len(STAGES))
+        return layers
+
+    def frame(self, job: Job) -> Frame:
+        """Where on the canvas and at what size the model works.
+
+        Raises:
+            ColorizeError: the wanted size is outside what the model is made for.
+        """
+        descriptor = self.model.descriptor
+        size = descriptor.size if job.size is None else job.size
+        if not descriptor.min_size <= size <= descriptor.max_size:
+            raise ColorizeError(
+                f"a working size of {size} is outside {descriptor.min_size} to {descriptor.max_size}",
+                "choose one in that range with --size",
+                wrong_use=True,
+            )
+        return choose_frame(job.lineart.shape, job.mask, size, descriptor.stride)  # type: ignore[arg-type]
+
+    def predict(self, job: Job, frame: Frame) -> tuple[_Pictures, NDArray[np.float32]]:
+        """Run the network; pictures come as hxwx3 sRGB in [0, 1] with the paper (1 = no ink) at their size."""
+        inputs = model_inputs(job, frame)
+        with torch.inference_mode():
+            outputs: ModelOutputs = self.model.network(inputs.to(self.device))
+        h, w = outputs.shaded.shape[-2:]
+        factor = frame.padded_height // h
+        # The padding is cut off; a last row or column that is partly padding stays.
+        keep = (-(-frame.work_height // factor), -(-frame.work_width // factor))
+        line = (inputs.lineart[0, 0].numpy() + 1) / 2
+        paper = line.reshape(h, factor, w, factor).min(axis=(1, 3))[: keep[0], : keep[1]]
+
+        def picture(x: Tensor) -> NDArray[np.float32]:
+            array = x[0, :, : keep[0], : keep[1]].float().cpu().permute(1, 2, 0).numpy()
+            return np.clip((array + 1) / 2, 0, 1)
+
+        return _Pictures(picture(outputs.flat), picture(outputs.shaded)), paper
+
+    def flats(
+        self,
+        job: Job,
+        frame: Frame,
+        regions: NDArray[np.int32],
+        guess: NDArray[np.float32],
+        paper: NDArray[np.float32],
+    ) -> Flats:
+        """Choose the colour of every region of the frame."""
+        hints = None if job.hints is None else job.hints[frame.window]
+        strokes = None if hints is None or not hints[..., 3].any() else collect_strokes(hints)
+        gain = self.model.descriptor.chroma_gain
+        return make_flats(regions, strokes, (frame.height, frame.width), guess, paper > 0.6, gain)
+
+    def shading(
+        self, flats: Flats, shaded: NDArray[np.float32], paper: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Shading field and segments at the model's size."""
+        labels = resize_labels(flats.labels, *shaded.shape[:2])
+        field = shading_field(shaded, labels, flats.palette, paper, self.model.descriptor.shading_gain)
+        return field, labels
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The model's two pictures as hxwx3 sRGB in [0, 1]."""
+
+    flat: NDArray[np.float32]
+    shaded: NDArray[np.float32]
+
+
+def _segmentation_picture(lineart: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The lineart at the size regions are found at."""
+    h, w = lineart.shape
+    if h * w <= MAX_PIXELS:
+        return lineart
+    scale = (MAX_PIXELS / (h * w)) ** 0.5
+    return resize_picture(lineart, max(1, int(h * scale)), max(1, int(w * scale)))
+
+
+def model_inputs(job: Job, frame: Frame) -> ModelInputs:
+    """Bring a job to the working size, padded, as a batch of one (the same ranges and resizing as in training)."""
+    h, w = frame.work_height, frame.work_width
+    window = frame.window
+
+    def tensor(array: NDArray[np.float32]) -> Tensor:
+        padded = pad_to(array, frame.padded_height, frame.padded_width)
+        return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(padded).transpose(2, 0, 1)))[None]
+
+    line = np.clip(resize_picture(job.lineart[window], h, w), 0, 1)
+    if frame.scale < 1:
+        # Thin lines pale when a canvas shrinks; training lines are as dark at every scale.
+        line = 1 - np.clip((1 - line) * (0.7 + 0.3 / frame.scale), 0, 1)
+    hints = np.zeros((h, w, 4), np.float32) if job.hints is None else hint_map(job.hints[window], h, w)
+    if job.mask is None:
+        mask = np.ones((h, w), np.float32)
+    else:
+        mask = resize_coverage(job.mask[window], h, w).astype(np.float32) / 255
+    context, known = np.zeros((h, w, 3), np.float32), np.zeros((h, w), np.float32)
+    if job.context is not None:
+        painted = resize_picture(job.context[window], h, w).astype(np.float32) / 255
+        context = painted[..., :3] * 2 - 1
+        known = ((mask < 0.5) & (painted[..., 3] > 0.5)).astype(np.float32)
+    return ModelInputs(tensor(line * 2 - 1), tensor(hints), tensor(mask), tensor(context), tensor(known))
+
+
+def _layers(
+    job: Job,
+    frame: Frame,
+    flats: Flats,
+    shading: tuple[NDArray[np.float32], NDArray[np.int32]],
+    cancelled: Callable[[], bool] | None,
+) -> Layers:
+    """Paint the layers strip by strip, so that memory beyond the layers themselves stays bounded."""
+    h, w = job.lineart.shape
+    flat_layer, colour_layer = np.zeros((h, w, 4), np.uint8), np.zeros((h, w, 4), np.uint8)
+    field, small = shading
+    sh, sw = flats.labels.shape
+    columns = (np.arange(frame.width) * 2 + 1) * sw // (2 * frame.width)
+    for start in range(0, frame.height, STRIP):
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        end = min(start + STRIP, frame.height)
+        rows = (np.arange(start, end) * 2 + 1) * sh // (2 * frame.height)
+        segments = flats.labels[rows[:, None], columns[None]]
+        base = flats.palette[segments]
+        change = enlarge_strip(field, small, segments, (start, end), frame.height)
+        shaded = np.clip(np.rint(base.astype(np.float32) + change * 255), 0, 255).astype(np.uint8)
+        there = (slice(frame.y + start, frame.y + end), slice(frame.x, frame.x + frame.width))
+        alpha = np.full(segments.shape, 255, np.uint8) if job.mask is None else job.mask[there]
+        inside = (alpha > 0)[..., None]
+        for layer, rgb in ((flat_layer, base), (colour_layer, shaded)):
+            layer[there][..., :3] = rgb * inside
+            layer[there][..., 3] = alpha
+    return Layers(flat_layer, colour_layer)
