@@ -13,13 +13,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.imaging.canvas import resize_labels
+
 MAX_PIXELS = 4_000_000
 """Larger drawings are segmented at this size: region borders lie under the ink, where a pixel more does not show."""
 LARGEST_BALL = 1 / 36
 """Radius of the first ball, as a part of the short side."""
-SHRINK = 1.5
+SHRINK = 1.7
 PERSISTENCE = 2
 """A region that meets another less than this many radii after its birth is part of it."""
+COARSE = (8, 4, 2)
+ROUND_ENOUGH = 2.8
+"""Large balls roll on a canvas shrunk by these factors, as long as their radius there is at least this many pixels."""
 LEAST_AREA = 10.0
 """Regions under this many pixels, in a drawing with a short side of 512, are left to their neighbours."""
 
@@ -52,16 +57,17 @@ def nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _meetings(parts: NDArray[np.int32], labels: NDArray[np.int32], n_parts: int, n_labels: int) -> NDArray[np.int64]:
-    """Pairs (part, label) that share a pixel, as a Kx2 array sorted by part; label 0 is left out."""
+    """Pairs (part, label) that share a pixel, as a Kx2 array sorted by part; part and label 0 are left out."""
     width = n_labels + 1
-    code = parts[labels > 0].astype(np.int64) * width + labels[labels > 0]
+    code = parts.astype(np.int64) * width + labels
     if n_parts * width <= 50_000_000:
         seen = np.zeros(n_parts * width, np.bool_)
-        seen[code] = True
+        seen[code.ravel()] = True
         found = np.flatnonzero(seen)
     else:
         found = np.unique(code)
-    return np.stack([found // width, found % width], axis=1)
+    pairs = np.stack([found // width, found % width], axis=1)
+    return np.asarray(pairs[(pairs > 0).all(axis=1)], np.int64)
 
 
 class _Growth:
@@ -72,43 +78,41 @@ class _Growth:
         self.born = [0]
 
     def step(self, level: int, free: NDArray[np.bool_], least: float) -> None:
-        """Let a ball for which ``free`` is open roll; new regions need ``least`` pixels."""
-        n_parts, parts, stats, _ = cv2.connectedComponentsWithStats(free.astype(np.uint8), connectivity=4)
+        """Let a ball for which ``free`` is open roll; new regions need ``least`` pixels. The canvas may have grown."""
+        if self.labels.shape != free.shape:
+            self.labels = resize_labels(self.labels, *free.shape) * free
+        n_parts, parts = cv2.connectedComponents(free.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+        parts = np.asarray(parts, np.int32)
         pairs = _meetings(parts, self.labels, n_parts, len(self.born) - 1)
         owner = np.zeros(n_parts, np.int32)
         merged = np.arange(len(self.born), dtype=np.int32)
-        shared: set[int] = set()
-        allowed: list[tuple[int, int]] = []
+        shared: dict[int, list[int]] = {}
         bounds = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
         for start, end in itertools.pairwise([*bounds.tolist(), len(pairs)]):
-            group = pairs[start:end, 1]
-            part = int(pairs[start, 0])
-            oldest = int(min(group, key=lambda k: (self.born[k], k)))
-            kept = [int(k) for k in group if k == oldest or level - self.born[k] >= PERSISTENCE]
-            for k in group:
-                if int(k) not in kept:
-                    merged[k] = oldest
+            part, group = int(pairs[start, 0]), pairs[start:end, 1].tolist()
+            oldest = min(group, key=lambda k: (self.born[k], k)) if len(group) > 1 else group[0]
             owner[part] = oldest
+            kept = [k for k in group if k == oldest or level - self.born[k] >= PERSISTENCE]
+            if len(kept) < len(group):
+                merged[[k for k in group if k not in kept]] = oldest
             if len(kept) > 1:
-                shared.add(part)
-                allowed += [(part, k) for k in kept]
-        fresh = [p for p in range(1, n_parts) if owner[p] == 0 and stats[p, cv2.CC_STAT_AREA] >= least]
-        for p in fresh:
-            self.born.append(level)
-            owner[p] = len(self.born) - 1
+                shared[part] = kept
+        area = np.bincount(parts.ravel(), minlength=n_parts)
+        fresh = np.flatnonzero((owner == 0) & (area >= least))
+        fresh = fresh[fresh > 0]
+        owner[fresh] = np.arange(len(self.born), len(self.born) + len(fresh))
+        self.born += [level] * len(fresh)
         self.labels = merged[self.labels]
-        open_ = free & (self.labels == 0)
+        offered = owner[parts]
         if shared:
-            is_shared = np.zeros(n_parts, np.bool_)
-            is_shared[list(shared)] = True
-            contested = open_ & is_shared[parts]
+            row = np.zeros(n_parts, np.int32)
+            row[list(shared)] = np.arange(1, len(shared) + 1)
+            fits = np.zeros((len(shared) + 1, len(self.born)), np.bool_)
+            for number, kept in enumerate(shared.values(), 1):
+                fits[number, kept] = True
             near = nearest_label(self.labels)
-            width = len(self.born)
-            fits = np.isin(parts[contested].astype(np.int64) * width + near[contested], [p * width + k for p, k in allowed])
-            self.labels[open_ & ~is_shared[parts]] = owner[parts[open_ & ~is_shared[parts]]]
-            self.labels[contested] = np.where(fits, near[contested], owner[parts[contested]])
-        else:
-            self.labels[open_] = owner[parts[open_]]
+            offered = np.where(fits[row[parts], near], near, offered)
+        self.labels = np.where(self.labels == 0, offered, self.labels)
 
 
 def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -133,10 +137,13 @@ def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
     if not paper.any():
         return np.zeros((h, w), np.int32)
     least = max(3.0, LEAST_AREA * (min(h, w) / 512) ** 2)
-    growth = _Growth((h, w))
-    radius, level = max(1.0, min(h, w) * LARGEST_BALL), 0
-    while radius > 1.0:
-        growth.step(level, depth > radius, 1)
+    growth = _Growth((1, 1))
+    radius, level = max(1.2, min(h, w) * LARGEST_BALL), 0
+    while radius >= 1.2:
+        factor = next((f for f in COARSE if radius >= ROUND_ENOUGH * f), 1)
+        size = (max(1, w // factor), max(1, h // factor))
+        coarse = depth if factor == 1 else cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        growth.step(level, np.asarray(coarse > radius, np.bool_), 1)
         radius, level = radius / SHRINK, level + 1
     growth.step(level, paper > 0, least)
     labels = nearest_label(growth.labels)
