@@ -1,4 +1,4 @@
-"""Reads the artist's files (line art, hints, mask, context) into arrays, and says in one line what is wrong with one."""
+"""Reads the artist's files (line art, hints, mask, context) into arrays and says in a line what is wrong with one."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ joined by a gap in a line and stay apart; two that meet right away are one shape
 from __future__ import annotations
 
 import itertools
+import math
 
 import cv2
 import numpy as np
@@ -37,8 +38,8 @@ def find_ink(lineart: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     grey = np.clip(lineart * 255, 0, 255).astype(np.uint8)
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    dark = grey < np.clip(threshold, 110, 200)
-    reach = 2 * max(1, round(min(grey.shape) / 256)) + 1
+    dark = grey <= np.clip(threshold, 110, 200)
+    reach = 2 * max(1, round(min(grey.shape) / 200)) + 1
     hat = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, np.ones((reach, reach), np.uint8))
     return np.asarray(dark | (hat > 40), np.bool_)
 
@@ -77,8 +78,15 @@ class _Growth:
         self.labels = np.zeros(shape, np.int32)
         self.born = [0]
 
-    def step(self, level: int, free: NDArray[np.bool_], least: float) -> None:
-        """Let a ball for which ``free`` is open roll; new regions need ``least`` pixels. The canvas may have grown."""
+    def step(self, level: int, free: NDArray[np.bool_], least: float, depth: NDArray[np.float32] | None = None) -> None:
+        """Let a ball for which ``free`` is open roll; the canvas may have grown since the last one.
+
+        Args:
+            level: number of the ball, the largest is 0.
+            free: HxW, where the ball's centre may be.
+            least: pixels a new region needs.
+            depth: for the largest ball, the depth in its radii: far deeper regions count as born that much earlier.
+        """
         if self.labels.shape != free.shape:
             self.labels = resize_labels(self.labels, *free.shape) * free
         n_parts, parts = cv2.connectedComponents(free.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
@@ -101,7 +109,7 @@ class _Growth:
         fresh = np.flatnonzero((owner == 0) & (area >= least))
         fresh = fresh[fresh > 0]
         owner[fresh] = np.arange(len(self.born), len(self.born) + len(fresh))
-        self.born += [level] * len(fresh)
+        self.born += [level] * len(fresh) if depth is None else self._earlier_births(parts, fresh, depth)
         self.labels = merged[self.labels]
         offered = owner[parts]
         if shared:
@@ -113,6 +121,14 @@ class _Growth:
             near = nearest_label(self.labels)
             offered = np.where(fits[row[parts], near], near, offered)
         self.labels = np.where(self.labels == 0, offered, self.labels)
+
+    @staticmethod
+    def _earlier_births(
+        parts: NDArray[np.int32], fresh: NDArray[np.int64], depth: NDArray[np.float32]
+    ) -> list[int]:
+        deepest = np.ones(int(parts.max()) + 1, np.float32)
+        np.maximum.at(deepest, parts.ravel(), depth.ravel())
+        return [-int(math.log(deepest[part]) / math.log(SHRINK)) for part in fresh]
 
 
 def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -143,7 +159,8 @@ def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
         factor = next((f for f in COARSE if radius >= ROUND_ENOUGH * f), 1)
         size = (max(1, w // factor), max(1, h // factor))
         coarse = depth if factor == 1 else cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        growth.step(level, np.asarray(coarse > radius, np.bool_), 1)
+        coarse = np.asarray(coarse, np.float32)
+        growth.step(level, coarse > radius, 1, coarse / radius if level == 0 else None)
         radius, level = radius / SHRINK, level + 1
     growth.step(level, paper > 0, least)
     labels = nearest_label(growth.labels)

@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import secrets
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ Pixels = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 PNG_LEVEL = 1
-"""zlib level: level 6 takes about three times as long for files a tenth smaller."""
+"""zlib level, with run lengths only: on painted pictures smaller and faster than zlib's own choice at this level."""
 JPEG_QUALITY = 95
 MAX_WEBP_SIDE = 16_383
 """Longest side the WebP format can hold, in pixels."""
@@ -107,6 +108,24 @@ def check_target(path: Path, *, new_folder: bool = False) -> None:
             _remove(probe)
 
 
+def make_folder(folder: Path) -> list[Path]:
+    """Create a folder and those above it.
+
+    Args:
+        folder: it may exist already.
+
+    Returns:
+        The folders that were not there before, innermost first.
+
+    Raises:
+        ColorizeError: it could not be created.
+    """
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    with _told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
 def write_png(path: Path, array: Pixels) -> None:
     """Write one picture; like ``write_all`` with a single file.
 
@@ -170,7 +189,7 @@ def _encode(path: Path, array: Pixels) -> bytes:
     image = Image.fromarray(array)
     buffer = io.BytesIO()
     if suffix == ".png":
-        image.save(buffer, "PNG", compress_level=PNG_LEVEL)
+        image.save(buffer, "PNG", compress_level=PNG_LEVEL, compress_type=zlib.Z_RLE)
     elif suffix == ".webp":
         if max(image.size) > MAX_WEBP_SIDE:
             raise ColorizeError(
