@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -103,7 +104,7 @@ def main() -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Picture to write.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @common
-def colorize(  # noqa: PLR0913
+def colorize(
     lineart: Path,
     hints: Path | None,
     mask: Path | None,
@@ -174,14 +175,9 @@ def colorize(  # noqa: PLR0913
 @common
 def models(weights: Path | None, as_json: bool) -> None:
     """List the models that can be used."""
-    from engine.models.checkpoint import describe, list_weights
+    from engine.models.checkpoint import list_weights
 
-    rows: list[dict[str, Any]] = []
-    for path in list_weights(weights):
-        try:
-            rows.append({**asdict(describe(path)), "name": path.stem, "weights": str(path), "error": None})
-        except ColorizeError as e:
-            rows.append({"name": path.stem, "weights": str(path), "error": e.cause})
+    rows = [_about(path) for path in list_weights(weights)]
     if not rows:
         raise ColorizeError("no weights were found", "install the package again, or name a good file with --weights")
     if as_json:
@@ -251,6 +247,16 @@ def peak_memory_mb() -> float | None:
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
 
 
+def _about(path: Path) -> dict[str, Any]:
+    """One row of ``engine models``; a file that cannot be used has an ``error``."""
+    from engine.models.checkpoint import describe
+
+    try:
+        return {**asdict(describe(path)), "name": path.stem, "weights": str(path), "error": None}
+    except ColorizeError as e:
+        return {"name": path.stem, "weights": str(path), "error": e.cause}
+
+
 def _check_targets(output: Path, layers: Path | None, inputs: list[Path]) -> list[Path]:
     """List the files to write, the picture first; refuse before any work what could not or must not be written."""
     from engine.imaging.writing import check_target
@@ -266,7 +272,7 @@ def _check_targets(output: Path, layers: Path | None, inputs: list[Path]) -> lis
                 wrong_use=True,
             )
         taken[place] = target
-    if layers and layers.exists() and not layers.is_dir():
+    if layers and (os.path.realpath(layers) in taken or (layers.exists() and not layers.is_dir())):
         raise ColorizeError(f"{layers} is not a folder", "name a folder with --layers", wrong_use=True)
     check_target(output)
     for target in targets[1:]:
@@ -314,8 +320,9 @@ def _write(files: list[tuple[Path, Any]], layers: Path | None) -> None:
     try:
         write_all(files)
     except BaseException:
-        for folder in created:
-            folder.rmdir()
+        with contextlib.suppress(OSError):  # somebody else has put something in it
+            for folder in created:
+                folder.rmdir()
         raise
 
 

@@ -112,11 +112,11 @@ def _weights(explicit: Path | None) -> Check:
 
     path = find_weights(DEFAULT_MODEL, explicit)
     load_model(path)
-    for other in list_weights(explicit):
-        try:
+    try:
+        for other in list_weights(explicit):
             describe(other)
-        except ColorizeError as e:
-            return Check("weights", "warn", f"{path} can be loaded, but {e.cause}", e.remedy)
+    except ColorizeError as e:
+        return Check("weights", "warn", f"{path} can be loaded, but {e.cause}", e.remedy)
     return Check("weights", "ok", f"{path} can be loaded")
 
 

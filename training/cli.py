@@ -32,6 +32,19 @@ def pack(art: Path, out: Path, split: str, short_side: int, workers: int) -> Non
         raise click.ClickException(str(e)) from e
 
 
+@main.command()
+@click.argument("art", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--split", default="train", show_default=True)
+def sources(art: Path, split: str) -> None:
+    """Print the table of sources and licences of ART for a model card."""
+    from training.data.pack import read_manifest, sources_table
+
+    try:
+        click.echo(sources_table(read_manifest(art, split)))
+    except (OSError, ValueError) as e:
+        raise click.ClickException(str(e)) from e
+
+
 @main.command("train-stenciltorch")
 @click.argument("shards", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("run", type=click.Path(path_type=Path))

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image, ImageDraw
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from engine.models.checkpoint import save_model
+from engine.models.stenciltorch import Compact, CompactConfig
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
 metrics: Any = importlib.import_module("metrics")
 baselines: Any = importlib.import_module("baselines")
 
@@ -186,3 +194,53 @@ def test_gmic_colours_a_closed_shape_with_the_stroke_in_it() -> None:
     out = baselines.gmic_smart(lineart, hints)
     assert np.abs(out[40, 40].astype(int) - RED).max() <= 8
     assert out[110, 110].min() > 240
+
+
+def run_quality(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / "quality.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+
+
+def make_art(root: Path) -> None:
+    """A pair and an illustration for testing, and a picture for training that must not be touched."""
+    rows = ["file,source_repo,original_path,commit,author,license_spdx,kind,split,pair_id,width,height,note"]
+    files = [
+        ("test/pairs/face_color.png", "pair_color", "test", "face"),
+        ("test/pairs/face_line.png", "pair_line", "test", "face"),
+        ("test/pictures/hill.png", "illustration", "test", ""),
+        ("train/pictures/secret.png", "illustration", "train", ""),
+    ]
+    for place, (name, kind, split, pair) in enumerate(files):
+        image = Image.new("RGB", (128, 96), "white" if kind != "illustration" else (150, 200, 240))
+        fill = "white" if kind == "pair_line" else (220, 60 * place, 40)
+        ImageDraw.Draw(image).ellipse((20, 16, 90, 80), fill, "black", 2)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(root / name)
+        rows.append(f"{name},me/mine,x,0,me,CC0-1.0,{kind},{split},{pair},128,96,")
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def test_a_quality_run_writes_tables_numbers_and_sheets(tmp_path: Path) -> None:
+    make_art(tmp_path / "art")
+    torch.manual_seed(0)
+    config = CompactConfig(widths=(8, 8, 8, 8), blocks=1, heads=2)
+    weights = tmp_path / "stenciltorch.safetensors"
+    save_model(weights, Compact(config).state_dict(), "stenciltorch-compact", config, {})
+    out = tmp_path / "out"
+    done = run_quality(tmp_path / "art", out, "--hints", "0,16", "--weights", weights, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert {r["picture"] for r in found["rows"]} == {"pairs-face_color", "pictures-hill"}
+    assert {r["method"] for r in found["rows"]} >= {"colour", "flats", "white", "nearest", "regions"}
+    assert all(m["byte_difference"] == m["alpha_outside"] == 0 for m in found["masked"])
+    assert (out / "summary.md").read_text(encoding="utf-8") in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1])["about"]["pictures"] == 2
+    assert [p.name for p in sorted(out.glob("sheet-*.png"))] == ["sheet-00-1.png", "sheet-16-1.png"]
+
+
+def test_a_quality_run_without_art_or_with_bad_counts_is_wrong_use(tmp_path: Path) -> None:
+    done = run_quality(tmp_path / "nowhere", tmp_path / "out")
+    assert done.returncode == 2
+    assert "manifest.csv" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run_quality(tmp_path, tmp_path / "out", "--hints", "many").returncode == 2

@@ -72,6 +72,21 @@ def read_manifest(root: Path, split: str) -> list[Source]:
     return sorted(sources, key=lambda s: s.key)
 
 
+def sources_table(sources: list[Source]) -> str:
+    """A Markdown table of the sources by folder: pictures, authors, licences and repositories, for a model card."""
+    lines = ["| Folder | Pictures | Authors | Licences | Repositories |", "|---|---|---|---|---|"]
+    for folder in sorted({s.image.parent.name for s in sources}):
+        own = [s for s in sources if s.image.parent.name == folder]
+
+        def listed(values: list[str], most: int) -> str:
+            distinct = sorted(set(values))
+            return "; ".join(distinct[:most]) + (f"; and {len(distinct) - most} more" if len(distinct) > most else "")
+
+        authors, licences = listed([s.author for s in own], 6), listed([s.licence for s in own], 9)
+        lines.append(f"| {folder} | {len(own)} | {authors} | {licences} | {listed([s.origin for s in own], 3)} |")
+    return "\n".join(lines)
+
+
 def manifest_digest(sources: list[Source]) -> str:
     """SHA-256 over the keys, licences and file contents of all sources, in order."""
     digest = hashlib.sha256()

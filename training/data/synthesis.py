@@ -117,13 +117,12 @@ def draw_lineart(
 
     sigma = u(0.35, 1.1)
     phi = torch.where(chance(0.5), u(8, 40), u(200, 2000))
-    sketch = 1 - xdog(grey, sigma, torch.where(chance(0.5), 1.6, 4.0), u(0.95, 0.99), u(-0.02, 0.015), phi)
+    sketch = 1 - xdog(grey, sigma, torch.where(chance(0.5), 1.6, 4.0), u(0.95, 0.99), u(-0.03, 0.003), phi)
     swell = smooth_noise(b, h, w, 24, dev, gen)
     borders = border_ink(labels, swell, u(0.4, 1.3))
     pick = u(0, 1)
-    ink = torch.where(pick < 0.35, sketch, torch.where(pick < 0.6, borders, lifted))
-    both = torch.maximum(lifted, borders * u(0.5, 1))
-    ink = torch.where(pick > 0.82, both, ink)
+    both = torch.maximum(lifted, borders * u(0.6, 1))
+    ink = torch.where(pick < 0.35, sketch, torch.where(pick < 0.6, borders, torch.where(pick < 0.68, lifted, both)))
     ink = torch.where(has_line.view(-1, 1, 1, 1), 1 - line, ink)
     # A hand's faults: missing stretches, thicker or thinner pen, faint or grey ink, grain, scanner blur.
     holes = (smooth_noise(b, h, w, 6, dev, gen) > u(0.75, 1.6)) & chance(0.6)
