@@ -84,7 +84,7 @@ def weights_option(command: Command) -> Command:
     return click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help=text)(command)
 
 
-@click.group(cls=Group)
+@click.group("engine", cls=Group)
 @click.version_option(__version__, package_name="krita-colorize", message="%(version)s")
 def main() -> None:
     """Colour line art from a few strokes."""

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -155,8 +156,8 @@ class Pipeline:
         factor = frame.padded_height // h
         # The padding is cut off; a last row or column that is partly padding stays.
         keep = (-(-frame.work_height // factor), -(-frame.work_width // factor))
-        line = (inputs.lineart[0, 0].numpy() + 1) / 2
-        paper = line.reshape(h, factor, w, factor).min(axis=(1, 3))[: keep[0], : keep[1]]
+        # The darkest ink under each of the model's pixels.
+        paper = (1 - F.max_pool2d(-inputs.lineart, factor)[0, 0].numpy()[: keep[0], : keep[1]]) / 2
 
         def picture(x: Tensor) -> NDArray[np.float32]:
             array = x[0, :, : keep[0], : keep[1]].float().cpu().permute(1, 2, 0).numpy()

@@ -21,7 +21,7 @@ SCALES = (4, 16)
 SCALE_WEIGHTS = (0.7, 0.5)
 CHROMA_BOOST = 6.0
 """A saturated pixel (OKLab chroma 0.2) counts 1 + 6 * 0.2 = 2.2 times a grey one."""
-POWER = 0.8
+POWER = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class LossWeights:
 def robust(a: Tensor, b: Tensor) -> Tensor:
     """Bx1xHxW distance of two Bx3xHxW OKLab pictures: (|a-b|^2 + e^2)^(POWER/2), scaled so that 0.1 costs about 1."""
     squared = ((a - b) ** 2).sum(1, keepdim=True)
-    return ((squared + 1e-4) ** (POWER / 2)) * 6.0
+    return ((squared + 1e-4) ** (POWER / 2)) * 3.2
 
 
 def multiscale(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:

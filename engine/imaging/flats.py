@@ -205,8 +205,9 @@ def _guessed_palette(
     h, w = labels.shape
     small = np.asarray(cv2.resize(labels, (gw, gh), interpolation=cv2.INTER_NEAREST_EXACT))
     medians, seen = segment_medians(lab_guess, small, paper, count)
-    anywhere, seen_at_all = segment_medians(lab_guess, small, np.ones_like(paper), count)
-    medians[~seen] = anywhere[~seen]
+    covered = ~seen[small]
+    under_ink, seen_at_all = segment_medians(lab_guess, small, covered, count)
+    medians[seen_at_all] = under_ink[seen_at_all]
     lost = np.flatnonzero(~seen & ~seen_at_all)
     if len(lost):
         # Too small to show at the model's size: take the picture at one of the segment's pixels.

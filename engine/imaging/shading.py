@@ -53,8 +53,7 @@ def shading_field(
     """
     lab = srgb_to_oklab(np.clip(shaded, 0, 1))
     count = len(palette)
-    centre, _ = segment_medians(lab, labels, paper > 0.5, count)
-    _, seen = segment_medians(lab[..., :1], labels, paper > 0.5, count)
+    centre, seen = segment_medians(lab, labels, paper > 0.5, count)
     residual = (lab - centre[labels]) * (gain * seen[labels])[..., None].astype(np.float32)
     residual[..., 0] = _limit(residual[..., 0], LIGHTNESS_RANGE)
     residual[..., 1:] = _limit(residual[..., 1:], CHROMA_RANGE)
@@ -62,8 +61,8 @@ def shading_field(
     wide = _settle(residual, weight, 3 * SMOOTH)
     residual = np.where(weight[..., None] > 0, residual, wide)
     residual = _settle(residual, np.maximum(weight, NO_INK_WEIGHT), SMOOTH)
-    flat = palette.astype(np.float32)[labels] / 255
-    return oklab_to_srgb(srgb_to_oklab(flat) + residual) - flat
+    flat = palette.astype(np.float32) / 255
+    return np.asarray(oklab_to_srgb(srgb_to_oklab(flat)[labels] + residual) - flat[labels], np.float32)
 
 
 def enlarge_strip(
@@ -97,11 +96,14 @@ def enlarge_strip(
     )
     out = np.asarray(cv2.remap(field, maps[0], maps[1], cv2.INTER_LINEAR), np.float32)
     # Only next to a border may a neighbour be of another segment.
-    mixed = np.zeros(segments.shape, np.bool_)
     taps = [(y0, x0), (y0, x1), (y1, x0), (y1, x1)]
-    for ty, tx in taps:
-        mixed |= labels[ty[:, None], tx[None]] != segments
-    my, mx = np.nonzero(mixed)
+    first, last = labels[y0[0] : y1[-1] + 1], y0 - y0[0]
+    same = np.ones(first.shape, np.bool_)
+    same[:, :-1] &= first[:, :-1] == first[:, 1:]
+    same[:-1] &= first[:-1] == first[1:]
+    same[:-1, :-1] &= first[:-1, :-1] == first[1:, 1:]
+    single = np.where(same, first, -1)
+    my, mx = np.nonzero(single[last[:, None], x0[None]] != segments)
     total = np.zeros((len(my), 3), np.float32)
     weights = np.full(len(my), 1e-6, np.float32)
     own = segments[my, mx]

@@ -49,8 +49,13 @@ def hint_map(hints: NDArray[np.uint8], height: int, width: int) -> NDArray[np.fl
 
 
 def _premultiply(hints: NDArray[np.uint8]) -> NDArray[np.float32]:
-    coverage = hints[..., 3:].astype(np.float32) / 255
-    return np.concatenate([(hints[..., :3].astype(np.float32) / 127.5 - 1) * coverage, coverage], axis=2)
+    out = np.zeros(hints.shape, np.float32)
+    # Hint layers are mostly empty: only painted pixels are worth the arithmetic.
+    ys, xs = np.nonzero(hints[..., 3])
+    painted = hints[ys, xs].astype(np.float32)
+    coverage = painted[:, 3:] / 255
+    out[ys, xs] = np.concatenate([(painted[:, :3] / 127.5 - 1) * coverage, coverage], axis=1)
+    return out
 
 
 @dataclass(frozen=True)

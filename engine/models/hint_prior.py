@@ -81,10 +81,9 @@ def flood_hints(inputs: ModelInputs, rounds: int = 10) -> Flood:
     """
     hints = F.avg_pool2d(inputs.hints, 2)
     coverage = hints[:, 3:]
-    known = F.avg_pool2d(inputs.known, 2) > 0.99
-    context = F.avg_pool2d(inputs.context, 2)
+    known = -F.max_pool2d(-inputs.known, 2) > 0.99
     painted = coverage >= MIN_COVERAGE
-    palette = torch.where(painted, hints[:, :3] / coverage.clamp_min(1e-4), context)
+    palette = torch.where(painted, hints[:, :3] / coverage.clamp_min(1e-4), F.avg_pool2d(inputs.context, 2))
     b, _, h, w = hints.shape
     start = torch.where(painted, 0.0, torch.where(known, KNOWN_HANDICAP, FAR)).to(torch.float32)[:, 0]
     source = torch.arange(h * w, device=start.device).reshape(1, h, w).expand(b, h, w)

@@ -144,31 +144,6 @@ def test_quiet_says_nothing_and_other_formats_can_be_written(
         assert (image.format, image.size) == ("JPEG", SIZE)
 
 
-BAD: dict[str, tuple[Callable[[Save, Sketch, Path], list[object]], str]] = {
-    "no image": (lambda s, k, p: [_text(p / "x.png")], "x.png is not an image that can be read; save it as PNG"),
-    "truncated": (lambda s, k, p: [_cut(s("x.png", k(*SIZE)))], "x.png is damaged or cut short"),
-    "no bytes": (lambda s, k, p: [_empty(p / "x.png")], "x.png is empty (0 bytes); export or copy the file again"),
-    "missing": (lambda s, k, p: [p / "x.png"], "there is no file"),
-    "animated": (
-        lambda s, k, p: [s("x.gif", Image.fromarray(k()), save_all=True, append_images=[Image.new("L", (64, 48))])],
-        "x.gif has 2 frames; one picture is needed; export a single frame as PNG",
-    ),
-    "tiny": (lambda s, k, p: [s("x.png", k(7, 20))], "too small (7 x 20)"),
-    "sizes": (
-        lambda s, k, p: [s("x.png", k(40, 40)), "--mask", s("y.png", k(40, 41))],
-        "y.png is 40 x 41 pixels, but",
-    ),
-    "opaque hints": (
-        lambda s, k, p: [s("x.png", k()), "--hints", s("y.png", k())],
-        "y.png are opaque everywhere, so strokes and ground cannot be told apart; paint the strokes",
-    ),
-    "black mask": (
-        lambda s, k, p: [s("x.png", k()), "--mask", s("y.png", np.zeros((48, 64), np.uint8))],
-        "y.png is empty; paint white where to colour, or leave the mask out",
-    ),
-}
-
-
 def _text(path: Path) -> Path:
     path.write_text("no picture at all " * 20)
     return path
@@ -184,12 +159,42 @@ def _empty(path: Path) -> Path:
     return path
 
 
+BAD: dict[str, str] = {
+    "no image": "x.png is not an image that can be read; save it as PNG",
+    "truncated": "x.png is damaged or cut short",
+    "no bytes": "x.png is empty (0 bytes); export or copy the file again",
+    "missing": "there is no file",
+    "animated": "x.gif has 2 frames; one picture is needed; export a single frame as PNG",
+    "tiny": "too small (7 x 20)",
+    "sizes": "y.png is 40 x 41 pixels, but",
+    "opaque hints": "y.png are opaque everywhere, so strokes and ground cannot be told apart; paint the strokes",
+    "black mask": "y.png is empty; paint white where to colour, or leave the mask out",
+}
+
+
+def bad_input(case: str, save: Save, sketch: Sketch, folder: Path) -> list[object]:
+    """Make the files of a case and return the command's arguments."""
+    makers: dict[str, Callable[[], list[object]]] = {
+        "no image": lambda: [_text(folder / "x.png")],
+        "truncated": lambda: [_cut(save("x.png", sketch(*SIZE)))],
+        "no bytes": lambda: [_empty(folder / "x.png")],
+        "missing": lambda: [folder / "x.png"],
+        "animated": lambda: [
+            save("x.gif", Image.fromarray(sketch()), save_all=True, append_images=[Image.new("L", (64, 48))])
+        ],
+        "tiny": lambda: [save("x.png", sketch(7, 20))],
+        "sizes": lambda: [save("x.png", sketch(40, 40)), "--mask", save("y.png", sketch(40, 41))],
+        "opaque hints": lambda: [save("x.png", sketch()), "--hints", save("y.png", sketch())],
+        "black mask": lambda: [save("x.png", sketch()), "--mask", save("y.png", np.zeros((48, 64), np.uint8))],
+    }
+    return makers[case]()
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_refused_in_one_line_with_exit_code_1(
     case: str, save: Save, sketch: Sketch, tmp_path: Path
 ) -> None:
-    build, expected = BAD[case]
-    arguments = build(save, sketch, tmp_path)
+    arguments, expected = bad_input(case, save, sketch, tmp_path), BAD[case]
     failed(invoke("colorize", *arguments, "-o", tmp_path / "out.png"), 1, expected, tmp_path)
     as_json = invoke("colorize", *arguments, "-o", tmp_path / "out.png", "--json")
     failed(as_json, 1, expected, tmp_path)
@@ -209,7 +214,7 @@ def test_bad_input_is_refused_in_one_line_with_exit_code_1(
         (["LINE", "-o", "DIR/out.png", "--size", "big"], "Invalid value for '--size'"),
         (["LINE", "-o", "DIR/out.png", "--device", "tpu"], "Invalid value for '--device'"),
         (["LINE", "-o", "LINE"], "would overwrite"),
-        (["LINE", "-o", "DIR/../DIR/line.png"], "would overwrite"),
+        (["LINE", "-o", "DIR/none/../line.png"], "would overwrite"),
         (["LINE", "-o", "DIR/out.png", "--hints", "DIR/flats.png", "--layers", "DIR"], "flats.png would overwrite"),
         (["LINE", "-o", "DIR/colour.png", "--layers", "DIR"], "colour.png would overwrite"),
         (["LINE", "-o", "DIR/out.png", "--layers", "LINE"], "is not a folder; name a folder with --layers"),
@@ -223,6 +228,16 @@ def test_wrong_use_is_told_in_one_line_with_exit_code_2(arguments: list[str], ex
     before = lineart.read_bytes()
     failed(invoke("colorize", *filled), 2, expected, folder)
     assert lineart.read_bytes() == before
+
+
+def test_an_input_is_not_overwritten_through_a_link_either(lineart: Path, tmp_path: Path) -> None:
+    try:
+        (tmp_path / "soft.png").symlink_to(lineart)
+        (tmp_path / "hard.png").hardlink_to(lineart)
+    except OSError:
+        pytest.skip("links are not allowed here")
+    for name in ("soft.png", "hard.png"):
+        failed(invoke("colorize", lineart, "-o", tmp_path / name), 2, f"{name} would overwrite", tmp_path)
 
 
 def test_an_unknown_command_is_wrong_use_and_no_command_is_help(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def test_held_out_art_in_the_training_split_is_refused(tmp_path: Path) -> None:
     shutil.copytree(ART, tmp_path / "art")
     manifest = tmp_path / "art" / "manifest.csv"
     rows = list(csv.DictReader(manifest.open(newline="")))
-    rows[0]["file"] = rows[0]["file"].replace("train/", "test/")
+    row = next(r for r in rows if r["split"] == "train")
+    row["file"] = row["file"].replace("train/", "test/")
     with manifest.open("w", newline="") as f:
         writer = csv.DictWriter(f, rows[0].keys())
         writer.writeheader()
@@ -108,7 +109,7 @@ def test_batches_are_in_range_and_judge_no_ink(shards: Path) -> None:
         assert tensor.min() >= -1 - 1e-4
         assert tensor.max() <= 1 + 1e-4
     assert ((inputs.known + inputs.mask) <= 1).all()
-    assert batch.weight[inputs.lineart < -0.99].max() == 0
+    assert batch.weight[inputs.lineart < -0.99].max() <= 0.006
     assert inputs.lineart.std() > 0.05
 
 
@@ -171,7 +172,7 @@ def test_the_command_trains_exports_and_the_engine_colours_with_it(shards: Path,
     assert read_metadata(out)["note"] == "hello"
     layers = Pipeline(load_model(out)).run(Job(np.ones((64, 64), np.float32)))
     assert layers.colour.shape == (64, 64, 4)
-    assert sorted(p.suffix for p in (run / "sheets").iterdir()) in ([], [".png"] * 4)
+    assert [p.suffix for p in (run / "sheets").iterdir()] == [".png"] * 4
 
 
 def test_missing_shards_are_explained(tmp_path: Path) -> None:

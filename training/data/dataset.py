@@ -72,6 +72,8 @@ def load_shards(folder: Path, limit: int | None = None) -> ShardSet:
     train: list[Picture] = []
     held: list[Picture] = []
     for shard in shards:
+        if limit is not None and len(train) >= limit:
+            break
         with tarfile.open(shard) as tar:
             members: dict[str, dict[str, bytes]] = {}
             for info in tar:
@@ -91,7 +93,9 @@ def load_shards(folder: Path, limit: int | None = None) -> ShardSet:
             )
             (held if zlib.crc32(key.encode()) % 1000 < HELD_OUT_PER_MILLE else train).append(picture)
             if limit is not None and len(train) >= limit:
-                return ShardSet(train, held, json.loads((folder / "index.json").read_text())["digest"])
+                break
+    if not held and len(train) > 1:
+        held.append(train.pop())
     return ShardSet(train, held, json.loads((folder / "index.json").read_text())["digest"])
 
 
