@@ -24,7 +24,7 @@ $(VENV)/.dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	mkdir -p out
-	$(BIN)/engine colorize examples/demo/lineart.png --hints examples/demo/hints.png --layers out/layers -o out/demo.png
+	$(BIN)/engine colorize examples/three_friends/lineart.png --hints examples/three_friends/hints.png --layers out/layers -o out/demo.png
 	@echo "The picture is out/demo.png; its layers are in out/layers/"
 
 test: $(VENV)/.dev

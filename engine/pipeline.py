@@ -17,7 +17,7 @@ from torch import Tensor
 
 from engine.errors import ColorizeError
 from engine.imaging.canvas import Frame, choose_frame, pad_to, resize_coverage, resize_labels, resize_picture
-from engine.imaging.flats import Flats, make_flats
+from engine.imaging.flats import Flats, Moments, make_flats
 from engine.imaging.regions import MAX_PIXELS, find_regions
 from engine.imaging.shading import STRIP, enlarge_strip, shading_field, shading_layer
 from engine.imaging.strokes import collect_strokes, hint_map
@@ -99,9 +99,7 @@ class Pipeline:
         self.model = model
         self.device = torch.device(device)
 
-    def run(
-        self, job: Job, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
-    ) -> Layers:
+    def run(self, job: Job, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None) -> Layers:
         """Colour one job. Same inputs, weights, seed and device give the same bytes.
 
         Raises:
@@ -176,8 +174,11 @@ class Pipeline:
         """Choose the colour of every region of the frame."""
         hints = None if job.hints is None else job.hints[frame.window]
         strokes = None if hints is None or not hints[..., 3].any() else collect_strokes(hints)
-        gain = self.model.descriptor.chroma_gain
-        return make_flats(regions, strokes, (frame.height, frame.width), guess, paper > 0.6, gain)
+        descriptor, moments = self.model.descriptor, None
+        nothing_given = strokes is None and job.context is None
+        if nothing_given and descriptor.palette_mean is not None and descriptor.palette_spread is not None:
+            moments = Moments(descriptor.palette_mean, descriptor.palette_spread)
+        return make_flats(regions, strokes, (frame.height, frame.width), guess, paper > 0.6, moments)
 
     def shading(
         self, flats: Flats, shaded: NDArray[np.float32], paper: NDArray[np.float32]

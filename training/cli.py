@@ -93,6 +93,20 @@ def train_stenciltorch(
 
 
 @main.command()
+@click.argument("shards", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def moments(shards: Path) -> None:
+    """Print the palette moments of SHARDS as JSON for ``export --descriptor``."""
+    from training.data.dataset import load_shards
+    from training.data.flats import palette_moments
+
+    try:
+        mean, spread = palette_moments([(p.palette, p.labels) for p in load_shards(shards).train])
+    except (OSError, ValueError) as e:
+        raise click.ClickException(str(e)) from e
+    click.echo(json.dumps({"palette_mean": mean, "palette_spread": spread}))
+
+
+@main.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--descriptor", default="{}", help="JSON of measured descriptor values, such as gains.")

@@ -49,7 +49,9 @@ def multiscale(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     for scale, share in zip(SCALES, SCALE_WEIGHTS, strict=True):
         small = F.avg_pool2d(w, scale)
         mean_error = F.avg_pool2d((a - b) * w, scale) / small.clamp_min(1e-4)
-        total = total + share * (robust(mean_error, torch.zeros_like(mean_error)) * small).sum() / small.sum().clamp_min(1.0)
+        total = total + share * (
+            robust(mean_error, torch.zeros_like(mean_error)) * small
+        ).sum() / small.sum().clamp_min(1.0)
     return total
 
 

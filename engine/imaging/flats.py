@@ -26,6 +26,19 @@ SPLIT_SPREAD = 0.09
 MAX_PARTS = 4
 
 
+LEAST_DEVIATION = 5e-4
+"""Guesses that differ less than this in OKLab are one colour (blank paper)."""
+LARGEST_SCORE = 1.8
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and standard deviation of the region colours of a picture, each L, a, b of OKLab."""
+
+    mean: tuple[float, float, float]
+    spread: tuple[float, float, float]
+
+
 @dataclass(frozen=True)
 class Flats:
     """Segments at segmentation size and their colours.
@@ -86,7 +99,7 @@ def make_flats(
     canvas: tuple[int, int],
     guess: NDArray[np.float32],
     paper: NDArray[np.bool_],
-    chroma_gain: float,
+    moments: Moments | None = None,
 ) -> Flats:
     """Choose a colour for every region.
 
@@ -96,7 +109,7 @@ def make_flats(
         canvas: height and width of the canvas the strokes were painted on.
         guess: hxwx3 sRGB in [0, 1], the model's flat picture, at any size.
         paper: hxw, where that picture is not under ink.
-        chroma_gain: how much to lift the chroma of guessed colours.
+        moments: give the guessed colours these, for a picture nobody gave any colour to go by; None = as guessed.
     """
     h, w = regions.shape
     labels = regions.copy()
@@ -122,7 +135,10 @@ def make_flats(
     hinted = np.zeros(count, np.bool_)
     hinted[list(colours)] = True
     count = _split_unhinted(labels, hinted, lab_guess, count)
-    palette = _guessed_palette(labels, count, lab_guess, paper, chroma_gain)
+    guessed = _guessed_palette(labels, count, lab_guess, paper)
+    if moments is not None:
+        guessed = spread_out(guessed, np.bincount(labels.ravel(), minlength=count), moments)
+    palette = np.asarray(np.rint(oklab_to_srgb(guessed) * 255), np.uint8)
     for k, value in colours.items():
         palette[k] = value
     return Flats(labels, palette, np.concatenate([hinted, np.zeros(count - len(hinted), np.bool_)]))
@@ -198,9 +214,8 @@ def _guessed_palette(
     count: int,
     lab_guess: NDArray[np.float32],
     paper: NDArray[np.bool_],
-    chroma_gain: float,
-) -> NDArray[np.uint8]:
-    """The model's median colour per segment, taken off the ink where possible, with the chroma lifted."""
+) -> NDArray[np.float32]:
+    """The model's median OKLab colour per segment, taken off the ink where possible."""
     gh, gw = lab_guess.shape[:2]
     h, w = labels.shape
     small = np.asarray(cv2.resize(labels, (gw, gh), interpolation=cv2.INTER_NEAREST_EXACT))
@@ -216,5 +231,25 @@ def _guessed_palette(
         is_lost[lost] = True
         at = np.flatnonzero(is_lost[flat])
         medians[flat[at]] = lab_guess[at // w * gh // h, at % w * gw // w]
-    medians[:, 1:] *= chroma_gain
-    return np.asarray(np.rint(oklab_to_srgb(medians) * 255), np.uint8)
+    return medians
+
+
+def spread_out(lab: NDArray[np.float32], areas: NDArray[np.int64], moments: Moments) -> NDArray[np.float32]:
+    """Give guessed region colours the mean and spread of real art.
+
+    Without a hint many pictures are right, and what a network paints is near their mean: the right order of light and
+    dark, warm and cold, but next to no contrast. Matching the first two moments (as Reinhard et al. 2001 do for whole
+    pictures) brings it back.
+
+    Args:
+        lab: Nx3 OKLab.
+        areas: pixels per colour; they weigh with their root, as a large background is still one colour.
+        moments: what to match.
+    """
+    weight = np.sqrt(areas.astype(np.float32))
+    weight = (weight / weight.sum())[:, None]
+    mean = (lab * weight).sum(0)
+    deviation = np.sqrt(((lab - mean) ** 2 * weight).sum(0))
+    score = np.clip((lab - mean) / np.maximum(deviation, LEAST_DEVIATION), -LARGEST_SCORE, LARGEST_SCORE)
+    spread = np.array(moments.spread, np.float32) * (deviation > LEAST_DEVIATION)
+    return np.asarray(score * spread + np.array(moments.mean, np.float32), np.float32)

@@ -123,9 +123,7 @@ class _Growth:
         self.labels = np.where(self.labels == 0, offered, self.labels)
 
     @staticmethod
-    def _earlier_births(
-        parts: NDArray[np.int32], fresh: NDArray[np.int64], depth: NDArray[np.float32]
-    ) -> list[int]:
+    def _earlier_births(parts: NDArray[np.int32], fresh: NDArray[np.int64], depth: NDArray[np.float32]) -> list[int]:
         deepest = np.ones(int(parts.max()) + 1, np.float32)
         np.maximum.at(deepest, parts.ravel(), depth.ravel())
         return [-int(math.log(deepest[part]) / math.log(SHRINK)) for part in fresh]

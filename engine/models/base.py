@@ -66,7 +66,9 @@ class Descriptor:
         stochastic: another seed gives another picture.
         steps: default number of sampling steps; 0 when there are none.
         shading_gain: how much of the model's shading to lay over the flats; measured, see the model card.
-        chroma_gain: how much to lift the chroma of regions nobody hinted; measured, see the model card.
+        palette_mean: OKLab mean of the region colours of the art it learnt from; with ``palette_spread`` it gives a
+            picture without any hint the contrast of that art, which the mean of many possible pictures lacks.
+        palette_spread: OKLab standard deviation of the region colours within a picture of that art; None = as painted.
     """
 
     name: str
@@ -82,7 +84,8 @@ class Descriptor:
     stochastic: bool = False
     steps: int = 0
     shading_gain: float = 1.0
-    chroma_gain: float = 1.0
+    palette_mean: tuple[float, float, float] | None = None
+    palette_spread: tuple[float, float, float] | None = None
 
 
 class ColorModel(Protocol):

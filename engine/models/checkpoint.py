@@ -67,7 +67,9 @@ def find_weights(model: str, explicit: Path | None = None) -> Path:
         if place == explicit:
             raise ColorizeError(f"there are no weights for '{model}' at {place}", "check the path given with --weights")
     looked = ", ".join(str(p) for p in search_folders(explicit))
-    raise ColorizeError(f"no weights for a model named '{model}' (looked in {looked})", "see `engine models`; " + _REMEDY)
+    raise ColorizeError(
+        f"no weights for a model named '{model}' (looked in {looked})", "see `engine models`; " + _REMEDY
+    )
 
 
 def list_weights(explicit: Path | None = None) -> list[Path]:
@@ -139,7 +141,8 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
     for key, tensor in tensors.items():
         if tensor.shape != expected[key].shape:
             raise ColorizeError(
-                f"the weights {path} have {key} of shape {tuple(tensor.shape)}, not {tuple(expected[key].shape)}", _REMEDY
+                f"the weights {path} have {key} of shape {tuple(tensor.shape)}, not {tuple(expected[key].shape)}",
+                _REMEDY,
             )
     network.load_state_dict({k: t.to(expected[k].dtype) for k, t in tensors.items()})
     network.requires_grad_(False)

@@ -145,7 +145,9 @@ def test_known_surroundings_count_as_hints() -> None:
 
 
 def write_good(path: Path) -> Path:
-    save_model(path, build("stenciltorch-compact").state_dict(), "stenciltorch-compact", SMALL["stenciltorch-compact"], {})
+    save_model(
+        path, build("stenciltorch-compact").state_dict(), "stenciltorch-compact", SMALL["stenciltorch-compact"], {}
+    )
     return path
 
 

@@ -105,3 +105,25 @@ def region_medians(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray
         packed = np.sort(flat.astype(np.int64) * 256 + rgb[..., ch].ravel())
         out[:, ch] = (packed[middle] & 255).astype(np.uint8)
     return out
+
+
+def palette_moments(
+    pictures: list[tuple[NDArray[np.uint8], NDArray[np.uint16]]],
+) -> tuple[list[float], list[float]]:
+    """OKLab mean of the region colours of ``(palette, labels)`` pictures, and their spread within a picture.
+
+    Regions weigh with the root of their area, as in ``engine.imaging.flats.spread_out``.
+    """
+    means, deviations = [], []
+    for palette, labels in pictures:
+        lab = srgb_to_oklab(palette.astype(np.float32) / 255)
+        weight = np.sqrt(np.bincount(labels.ravel(), minlength=len(palette)).astype(np.float32))
+        weight = (weight / weight.sum())[:, None]
+        mean = (lab * weight).sum(0)
+        means.append(mean)
+        deviations.append(np.sqrt(((lab - mean) ** 2 * weight).sum(0)))
+
+    def rounded(values: list[NDArray[np.float32]]) -> list[float]:
+        return [round(float(v), 4) for v in np.mean(values, axis=0)]
+
+    return rounded(means), rounded(deviations)

@@ -160,6 +160,6 @@ def make_batch(raw: dict[str, Tensor], gen: torch.Generator) -> TrainingBatch:
     inputs = ModelInputs(lineart * 2 - 1, hints, mask, target, known)
     # Lines of the picture itself are no colour to learn, whether this lineart shows them or not.
     ink = torch.maximum(1 - lineart, lifted)
-    weight = mask * (1 - _dilate(ink, 1)).clamp(0, 1)
+    weight = mask * (1 - _dilate(ink, 2)).clamp(0, 1)
     own = (hints[:, :3] - flat * coverage).abs().amax(1, keepdim=True) < 0.12
     return TrainingBatch(inputs, target, flat, weight, coverage * own.float())
