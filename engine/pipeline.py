@@ -143,19 +143,19 @@ class Pipeline:
                 "choose one in that range with --size",
                 wrong_use=True,
             )
-        return choose_frame(job.lineart.shape, job.mask, size, descriptor.stride)  # type: ignore[arg-type]
+        return choose_frame(job.lineart.shape, job.mask, size, descriptor.stride)
 
     def predict(self, job: Job, frame: Frame) -> tuple[_Pictures, NDArray[np.float32]]:
         """Run the network; pictures come as hxwx3 sRGB in [0, 1] with the paper (1 = no ink) at their size."""
         inputs = model_inputs(job, frame)
         with torch.inference_mode():
             outputs: ModelOutputs = self.model.network(inputs.to(self.device))
-        h, w = outputs.shaded.shape[-2:]
+        h = outputs.shaded.shape[-2]
         factor = frame.padded_height // h
         # The padding is cut off; a last row or column that is partly padding stays.
         keep = (-(-frame.work_height // factor), -(-frame.work_width // factor))
         # The darkest ink under each of the model's pixels.
-        paper = (1 - F.max_pool2d(-inputs.lineart, factor)[0, 0].numpy()[: keep[0], : keep[1]]) / 2
+        paper: NDArray[np.float32] = (1 - F.max_pool2d(-inputs.lineart, factor)[0, 0].numpy()[: keep[0], : keep[1]]) / 2
 
         def picture(x: Tensor) -> NDArray[np.float32]:
             array = x[0, :, : keep[0], : keep[1]].float().cpu().permute(1, 2, 0).numpy()
@@ -218,15 +218,16 @@ def model_inputs(job: Job, frame: Frame) -> ModelInputs:
     line = np.clip(resize_picture(job.lineart[window], h, w), 0, 1)
     if frame.scale < 1:
         # Thin lines pale when a canvas shrinks; training lines are as dark at every scale.
-        line = 1 - np.clip((1 - line) * (0.7 + 0.3 / frame.scale), 0, 1)
+        line = 1 - np.clip((1 - line) * np.float32(0.7 + 0.3 / frame.scale), 0, 1)
     hints = np.zeros((h, w, 4), np.float32) if job.hints is None else hint_map(job.hints[window], h, w)
     if job.mask is None:
-        mask = np.ones((h, w), np.float32)
+        mask: NDArray[np.float32] = np.ones((h, w), np.float32)
     else:
-        mask = resize_coverage(job.mask[window], h, w).astype(np.float32) / 255
-    context, known = np.zeros((h, w, 3), np.float32), np.zeros((h, w), np.float32)
+        mask = np.divide(resize_coverage(job.mask[window], h, w), 255, dtype=np.float32)
+    context: NDArray[np.float32] = np.zeros((h, w, 3), np.float32)
+    known: NDArray[np.float32] = np.zeros((h, w), np.float32)
     if job.context is not None:
-        painted = resize_picture(job.context[window], h, w).astype(np.float32) / 255
+        painted = np.divide(resize_picture(job.context[window], h, w), 255, dtype=np.float32)
         context = painted[..., :3] * 2 - 1
         known = ((mask < 0.5) & (painted[..., 3] > 0.5)).astype(np.float32)
     return ModelInputs(tensor(line * 2 - 1), tensor(hints), tensor(mask), tensor(context), tensor(known))

@@ -5,6 +5,8 @@ It sees lineart, hints and mask with the picture, or nothing would police hint f
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ class Critic(nn.Module):
     def __init__(self, width: int = 32) -> None:
         super().__init__()
         widths = [9, width, 2 * width, 4 * width, 4 * width]
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
         self.score = nn.Conv2d(widths[-1], 1, 3, 1, 1)
 
     def forward(self, picture: Tensor, inputs: ModelInputs) -> Tensor:
@@ -40,4 +42,5 @@ def critic_loss(critic: Critic, real: Tensor, fake: Tensor, inputs: ModelInputs,
     (slope,) = torch.autograd.grad(critic(between, inputs).sum(), between, create_graph=True)
     penalty = ((slope.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
     on_real = critic(real, inputs)
-    return critic(fake.detach(), inputs).mean() - on_real.mean() + PENALTY * penalty + DRIFT * (on_real**2).mean()
+    score: Tensor = critic(fake.detach(), inputs).mean()
+    return score - on_real.mean() + PENALTY * penalty + DRIFT * (on_real**2).mean()

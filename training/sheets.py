@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from engine.models.hint_prior import flood_hints
 from training.data.synthesis import TrainingBatch
 
 
-def _picture(x: Tensor) -> np.ndarray:  # type: ignore[type-arg]
+def _picture(x: Tensor) -> NDArray[np.uint8]:
     """Bx3xHxW in [-1, 1] to a column: (B*H)xWx3 uint8."""
     array = ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return np.concatenate(list(array), 0)

@@ -107,7 +107,8 @@ class Run:
         architecture = ARCHITECTURES[config.architecture]
         self.model_config = parse_config(architecture.config, config.model)
         torch.manual_seed(config.seed)
-        self.net = architecture.build(self.model_config).to(self.device, memory_format=torch.channels_last)
+        self.net = architecture.build(self.model_config).to(self.device)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {k: t.detach().clone() for k, t in self.net.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay
@@ -244,7 +245,7 @@ class Run:
         critic.backward()  # type: ignore[no-untyped-call]
         self.critic_optimiser.step()
         self.critic.requires_grad_(False)
-        score = -self.critic(fake, batch.inputs).mean() * self.config.adversarial
+        score: Tensor = -self.critic(fake, batch.inputs).mean() * self.config.adversarial
         self.critic.requires_grad_(True)
         terms["critic"], terms["adversarial"] = critic, score
         return score

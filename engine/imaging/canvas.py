@@ -19,7 +19,7 @@ LEAST_MARGIN = 16
 LARGEST_ZOOM = 4.0
 """A frame is enlarged at most this much to reach the working size."""
 LONGEST = 3.0
-"""The long working side is at most this many short ones of the wanted size: banners are worked on at a smaller scale."""
+"""The long working side is at most this many wanted sizes: banners are worked on at a smaller scale."""
 
 
 @dataclass(frozen=True)

@@ -97,4 +97,4 @@ def ciede2000(rgb1: Float, rgb2: Float) -> Float:
     rotation = np.sin(np.radians(60 * np.exp(-(((h_bar - 275) / 25) ** 2))))
     rt = -2 * np.sqrt(c_bar**7 / (c_bar**7 + 25.0**7)) * rotation
     out = np.sqrt(np.maximum((dl / sl) ** 2 + (dc / sc) ** 2 + (dbig_h / sh) ** 2 + rt * dc / sc * dbig_h / sh, 0))
-    return out.astype(np.float32)
+    return np.asarray(out, np.float32)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.imaging.canvas import resize_labels
 from engine.imaging.color import oklab_to_srgb, srgb_to_oklab
 from engine.imaging.strokes import Strokes
 
@@ -152,7 +153,7 @@ def _share_out(
     lab_guess: NDArray[np.float32],
     first_new: int,
 ) -> None:
-    """Split one region between its stroke colours, by distance and by what the model painted; labels change in place."""
+    """Split one region between its stroke colours, by distance and the model's picture; labels change in place."""
     inside = labels == region
     rows, cols = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
@@ -164,7 +165,7 @@ def _share_out(
     seen = lab_guess[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1]
     local = np.asarray(cv2.resize(seen, (inside.shape[1], inside.shape[0]), interpolation=cv2.INTER_LINEAR))
     soften = 2.0 + 0.01 * min(h, w)
-    wanted = srgb_to_oklab(palette.astype(np.float32) / 255)
+    wanted = srgb_to_oklab(np.divide(palette, 255, dtype=np.float32))
     best = np.full(inside.shape, np.inf, np.float32)
     choice = np.zeros(inside.shape, np.int32)
     for k in range(len(palette)):
@@ -187,7 +188,7 @@ def _split_unhinted(
 ) -> int:
     """Split large regions without hints where the model sees clearly different colours; returns the new count."""
     gh, gw = lab_guess.shape[:2]
-    small = np.asarray(cv2.resize(labels, (gw, gh), interpolation=cv2.INTER_NEAREST_EXACT))
+    small = resize_labels(labels, gh, gw)
     areas = np.bincount(small.ravel(), minlength=count)
     for region in np.flatnonzero((areas > SPLIT_AREA * small.size) & ~hinted[: len(areas)]):
         inside = small == region
@@ -218,7 +219,7 @@ def _guessed_palette(
     """The model's median OKLab colour per segment, taken off the ink where possible."""
     gh, gw = lab_guess.shape[:2]
     h, w = labels.shape
-    small = np.asarray(cv2.resize(labels, (gw, gh), interpolation=cv2.INTER_NEAREST_EXACT))
+    small = resize_labels(labels, gh, gw)
     medians, seen = segment_medians(lab_guess, small, paper, count)
     covered = ~seen[small]
     under_ink, seen_at_all = segment_medians(lab_guess, small, covered, count)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.imaging.canvas import resize_labels
+from engine.imaging.canvas import resize_labels, resize_picture
 
 MAX_PIXELS = 4_000_000
 """Larger drawings are segmented at this size: region borders lie under the ink, where a pixel more does not show."""
@@ -89,8 +89,8 @@ class _Growth:
         """
         if self.labels.shape != free.shape:
             self.labels = resize_labels(self.labels, *free.shape) * free
-        n_parts, parts = cv2.connectedComponents(free.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-        parts = np.asarray(parts, np.int32)
+        n_parts, found = cv2.connectedComponents(free.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+        parts: NDArray[np.int32] = np.asarray(found, np.int32)
         pairs = _meetings(parts, self.labels, n_parts, len(self.born) - 1)
         owner = np.zeros(n_parts, np.int32)
         merged = np.arange(len(self.born), dtype=np.int32)
@@ -143,8 +143,8 @@ def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
     if h * w > MAX_PIXELS:
         scale = (MAX_PIXELS / (h * w)) ** 0.5
         size = (max(1, int(w * scale)), max(1, int(h * scale)))
-        small = find_regions(cv2.resize(lineart, size, interpolation=cv2.INTER_AREA))
-        return np.asarray(cv2.resize(small, (w, h), interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
+        small = find_regions(resize_picture(lineart, size[1], size[0]))
+        return resize_labels(small, h, w)
     paper = (~find_ink(lineart)).astype(np.uint8)
     # The border of the canvas is no wall: a ball may hang over it.
     depth = cv2.distanceTransform(paper, cv2.DIST_L2, cv2.DIST_MASK_5)

@@ -63,7 +63,7 @@ def shading_field(
     wide = _settle(residual, weight, 3 * SMOOTH)
     residual = np.where(weight[..., None] > 0, residual, wide)
     residual = _settle(residual, np.maximum(weight, NO_INK_WEIGHT), SMOOTH)
-    flat = palette.astype(np.float32) / 255
+    flat = np.divide(palette, 255, dtype=np.float32)
     return np.asarray(oklab_to_srgb(srgb_to_oklab(flat)[labels] + residual) - flat[labels], np.float32)
 
 

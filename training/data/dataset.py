@@ -10,6 +10,7 @@ import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,7 +102,7 @@ def load_shards(folder: Path, limit: int | None = None) -> ShardSet:
 
 def reassign_palette(rng: np.random.Generator, palette: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Choose a hue rotation in radians per region, equal for regions of like hue, so that materials stay together."""
-    lab = srgb_to_oklab(palette.astype(np.float32) / 255)
+    lab = srgb_to_oklab(np.divide(palette, 255, dtype=np.float32))
     hue = np.arctan2(lab[:, 2], lab[:, 1])
     bins = int(rng.integers(1, 6))
     offset = rng.uniform(0, 2 * np.pi)
@@ -111,7 +112,7 @@ def reassign_palette(rng: np.random.Generator, palette: NDArray[np.uint8]) -> ND
 
 def rotate_palette(palette: NDArray[np.uint8], angle: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Rotate each colour of an Nx3 palette by its angle around the OKLab lightness axis."""
-    lab = srgb_to_oklab(palette.astype(np.float32) / 255)
+    lab = srgb_to_oklab(np.divide(palette, 255, dtype=np.float32))
     cos, sin = np.cos(angle), np.sin(angle)
     a, b = lab[:, 1] * cos - lab[:, 2] * sin, lab[:, 1] * sin + lab[:, 2] * cos
     return np.rint(oklab_to_srgb(np.stack([lab[:, 0], a, b], 1)) * 255).astype(np.uint8)
@@ -120,8 +121,8 @@ def rotate_palette(palette: NDArray[np.uint8], angle: NDArray[np.float32]) -> ND
 class Crops(Dataset[dict[str, Tensor]]):
     """Crops of ``size`` pixels from pictures resized so that their short side is between ``zoom`` times the crop.
 
-    Each item: ``target`` 3xHxW and ``hints`` 4xHxW (straight alpha) in [0, 1] as uint8, ``flat`` 3xHxW uint8, ``labels``
-    HxW int32, ``angle`` HxW float32 (hue rotation to apply to the target), ``mask`` HxW uint8, ``line`` HxW uint8 with
+    Each item: ``target`` and ``flat`` 3xHxW uint8, ``hints`` 4xHxW uint8 (straight alpha), ``labels`` HxW int32,
+    ``angle`` HxW float32 (hue rotation to apply to the target), ``mask`` HxW uint8, ``line`` HxW uint8 with
     ``has_line``, ``context`` flag and ``count`` of strokes.
     """
 
@@ -168,18 +169,13 @@ class Crops(Dataset[dict[str, Tensor]]):
         mask = draw_mask(rng, labels) if self.hints is None else np.full((size, size), 255, np.uint8)
         unit = short / 512
         hints = draw_hints(rng, labels, palette, mask, count, unit)
-        arrays = [target, palette[labels], hints, labels, angle[labels], mask, line]
+        arrays: list[NDArray[Any]] = [target, palette[labels], hints, labels, angle[labels], mask, line]
         if self.hints is None and rng.random() < 0.5:
             arrays = [np.ascontiguousarray(a[:, ::-1]) for a in arrays]
-        target, flat, hints, labels, angles, mask, line = (torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
+        names = ("target", "flat", "hints", "labels", "angle", "mask", "line")
+        tensors = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in zip(names, arrays, strict=True)}
         return {
-            "target": target.permute(2, 0, 1),
-            "flat": flat.permute(2, 0, 1),
-            "hints": hints.permute(2, 0, 1),
-            "labels": labels,
-            "angle": angles,
-            "mask": mask,
-            "line": line,
+            **{n: t.permute(2, 0, 1) if t.ndim == 3 else t for n, t in tensors.items()},
             "has_line": torch.tensor(has_line),
             "context": torch.tensor(bool(rng.random() >= NO_CONTEXT)),
             "count": torch.tensor(count),

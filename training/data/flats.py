@@ -22,7 +22,7 @@ MERGE_DISTANCE = 0.045
 
 def quantise(rgb: NDArray[np.uint8], seed: int = 0) -> NDArray[np.int32]:
     """Label every pixel of an HxWx3 sRGB picture with one of at most ``MAX_COLOURS`` colours (k-means in OKLab)."""
-    lab = srgb_to_oklab(rgb.reshape(-1, 3).astype(np.float32) / 255.0)
+    lab = srgb_to_oklab(np.divide(rgb.reshape(-1, 3), 255, dtype=np.float32))
     rng = np.random.default_rng(seed)
     sample = lab[rng.choice(len(lab), min(len(lab), 6000), replace=False)]
     # Coarse bins first: k-means started from common colours keeps small but distinct ones.
@@ -116,7 +116,7 @@ def palette_moments(
     """
     means, deviations = [], []
     for palette, labels in pictures:
-        lab = srgb_to_oklab(palette.astype(np.float32) / 255)
+        lab = srgb_to_oklab(np.divide(palette, 255, dtype=np.float32))
         weight = np.sqrt(np.bincount(labels.ravel(), minlength=len(palette)).astype(np.float32))
         weight = (weight / weight.sum())[:, None]
         mean = (lab * weight).sum(0)

@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from training.data.flats import simplify
@@ -96,7 +98,7 @@ def manifest_digest(sources: list[Source]) -> str:
     return digest.hexdigest()
 
 
-def _png(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def _png(array: NDArray[Any]) -> bytes:
     ok, data = cv2.imencode(".png", array)
     if not ok:
         raise ValueError("could not encode a PNG")
@@ -125,6 +127,15 @@ def pack_one(source: Source, short_side: int) -> list[tuple[str, bytes]]:
     return members
 
 
+def _write_shard(path: Path, members: list[tuple[str, bytes]]) -> str:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return f"{path.name}: {path.stat().st_size / 1e6:.1f} MB"
+
+
 def pack(sources: list[Source], out: Path, short_side: int, limit_mb: float = 15.0, workers: int = 2) -> Iterator[str]:
     """Write shards ``shard-NNN.tar`` and ``index.json`` into ``out``; yields a line of progress per shard.
 
@@ -132,23 +143,16 @@ def pack(sources: list[Source], out: Path, short_side: int, limit_mb: float = 15
         OSError: ``out`` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    number, used, tar = 0, 0.0, None
+    number, waiting, used = 0, [], 0.0
     with ProcessPoolExecutor(workers) as pool:
         for members in pool.map(pack_one, sources, [short_side] * len(sources), chunksize=8):
             size = sum(len(data) + 1024 for _, data in members)
-            if tar is None or used + size > limit_mb * 1e6:
-                if tar is not None:
-                    tar.close()
-                    yield f"shard-{number - 1:03d}.tar: {used / 1e6:.1f} MB"
-                tar, used = tarfile.open(out / f"shard-{number:03d}.tar", "w"), 0.0
-                number += 1
-            for name, data in members:
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
+            if waiting and used + size > limit_mb * 1e6:
+                yield _write_shard(out / f"shard-{number:03d}.tar", waiting)
+                number, waiting, used = number + 1, [], 0.0
+            waiting += members
             used += size
-    if tar is not None:
-        tar.close()
-        yield f"shard-{number - 1:03d}.tar: {used / 1e6:.1f} MB"
+    if waiting:
+        yield _write_shard(out / f"shard-{number:03d}.tar", waiting)
     index = {"pictures": len(sources), "short_side": short_side, "digest": manifest_digest(sources)}
     (out / "index.json").write_text(json.dumps(index, indent=1))
