@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from engine import __version__
+from engine import DEFAULT_MODEL, __version__
 from engine.errors import ColorizeError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 FAILED, WRONG_USE, STOPPED = 1, 2, 130
 """Exit codes besides 0; 130 is what shells give for Ctrl-C."""
-DEFAULT_MODEL = "stenciltorch"
 LAYERS = ("flats", "shading", "colour")
 BAR = 24
 """Characters of the progress bar."""

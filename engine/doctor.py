@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine import __version__
+from engine import DEFAULT_MODEL, __version__
 from engine.errors import ColorizeError
 
 LEAST_MEMORY_GB = 1.5
@@ -108,7 +108,7 @@ def _pillow() -> Check:
 
 
 def _weights(explicit: Path | None) -> Check:
-    from engine.models.checkpoint import DEFAULT_MODEL, describe, find_weights, list_weights, load_model
+    from engine.models.checkpoint import describe, find_weights, list_weights, load_model
 
     path = find_weights(DEFAULT_MODEL, explicit)
     load_model(path)

@@ -25,6 +25,7 @@ from engine.models.base import ModelInputs, ModelOutputs
 from engine.models.checkpoint import LoadedModel
 
 Progress = Callable[[str, int, int], None]
+UNHINTED_SHADING = 0.5
 STAGES = ("regions", "colours", "flats", "shading")
 
 
@@ -185,7 +186,9 @@ class Pipeline:
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Shading field and segments at the model's size."""
         labels = resize_labels(flats.labels, *shaded.shape[:2])
-        field = shading_field(shaded, labels, flats.palette, paper, self.model.descriptor.shading_gain)
+        # Where nobody gave a colour the model is unsure, and its light and shade are as unsure as its hue.
+        gain = self.model.descriptor.shading_gain * np.where(flats.hinted, 1.0, UNHINTED_SHADING).astype(np.float32)
+        field = shading_field(shaded, labels, flats.palette, gain, paper)
         return field, labels
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ NEAR_WHITE = 250
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 """All that Pillow's readers raise on damaged files."""
 _SAVE_AS = "save it as PNG, JPEG, WebP or TIFF"
+
+Channel = TypeVar("Channel", np.uint8, np.float32)
 
 
 @dataclass(frozen=True)
@@ -66,23 +69,26 @@ def read_lineart(path: Path) -> Lineart:
     rgba = _read(path)
     height, width = rgba.shape[:2]
     white = _paper_colour(rgba)
-    paper = np.empty((height, width), np.float32)
-    ink = np.empty_like(rgba)
+    paper = np.ones((height, width), np.float32)
+    ink = np.zeros_like(rgba)
     for rows in _bands(height):
+        words = rgba[rows].view(np.uint32)[..., 0]  # a pixel each: many times faster to pick and put than four bytes
+        drawn = (words != 0xFFFFFFFF) & (rgba[rows, :, 3] > 0)
+        over = np.minimum(_over_white(words[drawn].view(np.uint8).reshape(-1, 4)) / white * 255, 255)
         # The darkest channel, not the luminance, says how much ink there is: a yellow or a cyan line is a line too.
-        over = np.minimum(_over_white(rgba[rows]) / white * 255, 255)
-        least = over.min(axis=-1, keepdims=True)
-        paper[rows] = least[..., 0] / 255
+        least = _least(over)[:, None]
+        paper[rows][drawn] = least[:, 0] / 255
         alpha = np.rint(255 - least)
         colour = (over - (255 - alpha)) * (255 / np.maximum(alpha, 1))
-        ink[rows, :, :3] = np.where(alpha > 0, np.clip(np.rint(colour), 0, 255), 0)
-        ink[rows, :, 3:] = alpha
+        colour = np.where(alpha > 0, np.clip(np.rint(colour), 0, 255), 0)
+        lines = np.concatenate([colour, alpha], axis=-1).astype(np.uint8)
+        ink[rows].view(np.uint32)[drawn] = lines.view(np.uint32)
     alpha = rgba[..., 3]
     if alpha.min() < 255:
         clear = _clear_transparent(rgba)
         if paper.min() > 0.98 and alpha.max() > 0:  # white ink on transparent
             return Lineart((1 - alpha.astype(np.float32) / 255).astype(np.float32), clear)
-        if np.count_nonzero((alpha >= NEAR_WHITE) & (rgba[..., :3].min(axis=-1) >= NEAR_WHITE)) <= 0.001 * alpha.size:
+        if np.count_nonzero((alpha >= NEAR_WHITE) & (_least(rgba) >= NEAR_WHITE)) <= 0.001 * alpha.size:
             # Nothing but ink was drawn: keep it as it is, where light ink on paper can only be told by its difference.
             return Lineart(paper, clear)
     return Lineart(paper, ink)
@@ -128,7 +134,7 @@ def read_mask(path: Path, size: tuple[int, int], lineart: Path | str = "the line
     rgba = _read_sized(path, size, lineart)
     mask = np.empty(rgba.shape[:2], np.uint8)
     for rows in _bands(size[1]):
-        value = rgba[rows, :, :3].max(axis=-1).astype(np.uint16)
+        value = np.maximum(np.maximum(rgba[rows, :, 0], rgba[rows, :, 1]), rgba[rows, :, 2]).astype(np.uint16)
         mask[rows] = (value * rgba[rows, :, 3] + 127) // 255
     if not mask.any():
         raise ColorizeError(f"the mask {path} is empty", "paint white where to colour, or leave the mask out")
@@ -163,6 +169,11 @@ def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(rgba[..., :3] * alpha + 255 * (1 - alpha), np.float32)
 
 
+def _least(pixels: NDArray[Channel]) -> NDArray[Channel]:
+    """The darkest of the first three channels of (..., C); numpy's own ``min`` over so short an axis is slow."""
+    return np.asarray(np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2]))
+
+
 def _clear_transparent(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Zero the colour of fully transparent pixels, which editors leave in any state."""
     return np.asarray(rgba * (rgba[..., 3:] > 0), np.uint8)
@@ -177,8 +188,7 @@ def _paper_colour(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
     picture = _over_white(rgba[::step, ::step])
     sample = picture.reshape(-1, 3)
     brightness = sample.mean(axis=-1)
-    top = np.percentile(brightness, 99)
-    if np.mean(sample.min(axis=-1) >= NEAR_WHITE) >= 0.05 or top < DARK:
+    if np.mean(_least(sample) >= NEAR_WHITE) >= 0.05 or (top := np.percentile(brightness, 99)) < DARK:
         return np.full(3, 255, np.float32)
     paper = np.percentile(sample[brightness >= 0.75 * top], 90, axis=0)
     # Neighbours differ by the grain alone nearly everywhere; the median does not see the lines.
@@ -237,7 +247,8 @@ def _read(path: Path) -> NDArray[np.uint8]:
             with Image.open(file, formats=FORMATS) as image:
                 _check_before_decoding(path, image)
                 image.load()
-                return np.asarray(_to_srgb(ImageOps.exif_transpose(image), path))
+                ImageOps.exif_transpose(image, in_place=True)
+                return np.asarray(_to_srgb(image, path))
 
 
 def _check_head(path: Path, head: bytes) -> None:

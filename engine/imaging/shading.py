@@ -33,8 +33,8 @@ def shading_field(
     shaded: NDArray[np.float32],
     labels: NDArray[np.int32],
     palette: NDArray[np.uint8],
+    gain: NDArray[np.float32],
     paper: NDArray[np.float32],
-    gain: float,
 ) -> NDArray[np.float32]:
     """Find what to add to the flats, at the model's size.
 
@@ -45,8 +45,8 @@ def shading_field(
         shaded: hxwx3 sRGB in [0, 1], the model's shaded picture.
         labels: hxw segments.
         palette: Nx3 colour per segment.
+        gain: N strengths of the shading, one per segment.
         paper: hxw in [0, 1], 1 = no ink.
-        gain: strength of the shading.
 
     Returns:
         hxwx3 change of sRGB in [-1, 1].
@@ -54,7 +54,7 @@ def shading_field(
     lab = srgb_to_oklab(np.clip(shaded, 0, 1))
     count = len(palette)
     centre, seen = segment_medians(lab, labels, paper > 0.5, count)
-    residual = (lab - centre[labels]) * (gain * seen[labels])[..., None].astype(np.float32)
+    residual = (lab - centre[labels]) * (gain * seen)[labels][..., None].astype(np.float32)
     residual[..., 0] = _limit(residual[..., 0], LIGHTNESS_RANGE)
     residual[..., 1:] = _limit(residual[..., 1:], CHROMA_RANGE)
     # Pixels next to ink carry a little of it: they would leave a dark halo.

@@ -58,25 +58,40 @@ def compose(colour: Pixels, lineart: Lineart, context: Pixels | None = None) -> 
     """
     if colour.shape != lineart.ink.shape or (context is not None and context.shape != colour.shape):
         raise ValueError(f"shapes differ: {colour.shape}, {lineart.ink.shape}, {getattr(context, 'shape', None)}")
-    out = np.empty((*colour.shape[:2], 3), np.uint8) if context is None else context.copy()
+    out = np.full(colour.shape, 255, np.uint8) if context is None else context.copy()
     for top in range(0, colour.shape[0], BAND):
         rows = slice(top, top + BAND)
-        alpha = colour[rows, :, 3:].astype(np.float32) / 255
-        ink = lineart.ink[rows, :, 3:].astype(np.float32) / 255
-        ink_rgb = lineart.ink[rows, :, :3] * ink
+        paint, ink = np.ascontiguousarray(colour[rows]), np.ascontiguousarray(lineart.ink[rows])
+        under = out[rows]
+        inked = ink[..., 3] > 0
+        plain = (paint[..., 3] == 255) & ~inked
+        np.copyto(_words(under), _words(paint), where=plain)
+        # What is left to mix is little: the lines, and the soft edge of a mask.
+        mixed = ~plain & ((paint[..., 3] > 0) | (inked if context is None else False))
+        new, old, lines = (
+            _words(layer)[mixed].view(np.uint8).reshape(-1, 4).astype(np.float32) for layer in (paint, under, ink)
+        )
         if context is None:
-            under = colour[rows, :, :3] * alpha + 255 * (1 - alpha)
-            out[rows] = np.rint(under * (1 - ink) + ink_rgb)
-            continue
-        new = colour[rows, :, :3] * (1 - ink) + ink_rgb
-        behind = context[rows, :, 3:].astype(np.float32) / 255 * (1 - alpha)
-        total = alpha + behind
-        mixed = (new * alpha + context[rows, :, :3] * behind) / np.maximum(total, 1e-6)
-        both = np.rint(np.concatenate([mixed, 255 * total], axis=-1)).astype(np.uint8)
-        out[rows] = np.where(alpha > 0, both, context[rows])
-    if context is not None and context[..., 3].min() == 255:
-        return out[..., :3]
-    return out
+            new = _lay(new, old)
+        alpha = new[:, 3:].copy()
+        new[:, 3] = 255
+        new = np.concatenate([_lay(lines, new)[:, :3], alpha], axis=-1)
+        _words(under)[mixed] = np.rint(_lay(new, old)).astype(np.uint8).view(np.uint32)[:, 0]
+    return out if context is not None and context[..., 3].min() < 255 else np.ascontiguousarray(out[..., :3])
+
+
+def _words(pixels: Pixels) -> NDArray[np.uint32]:
+    """View (..., 4) bytes as one number a pixel: numpy picks and copies those many times faster."""
+    return pixels.view(np.uint32)[..., 0]
+
+
+def _lay(top: NDArray[np.float32], under: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lay pixels over others; float32 Nx4 in [0, 255], straight alpha."""
+    alpha = top[:, 3:] / 255
+    behind = under[:, 3:] / 255 * (1 - alpha)
+    total = alpha + behind
+    colour = (top[:, :3] * alpha + under[:, :3] * behind) / np.maximum(total, 1e-6)
+    return np.concatenate([colour, 255 * total], axis=-1)
 
 
 def check_target(path: Path, *, new_folder: bool = False) -> None:

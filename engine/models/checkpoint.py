@@ -21,7 +21,6 @@ from engine.models.base import Descriptor
 from engine.models.registry import ARCHITECTURES, parse_config
 
 FORMAT_VERSION = "1"
-DEFAULT_MODEL = "stenciltorch"
 PACKAGE_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 _REMEDY = "install the package again, or name a good file with --weights or COLORIZE_WEIGHTS"
 
