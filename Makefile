@@ -9,8 +9,8 @@ TORCH ?= torch==2.13.0
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@# The CPU build first, or pip would fetch gigabytes of CUDA with the project.
-	$(BIN)/python -m pip install --quiet $(TORCH) --index-url https://download.pytorch.org/whl/cpu || \
+	@# The CPU build first, or pip would fetch gigabytes of CUDA with the project. What torch needs comes with the project.
+	$(BIN)/python -m pip install --quiet --no-deps --retries 0 --index-url https://download.pytorch.org/whl/cpu $(TORCH) || \
 		$(BIN)/python -m pip install --quiet $(TORCH)
 	touch $@
 

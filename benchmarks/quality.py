@@ -26,11 +26,12 @@ import torch
 from heldout import Picture, list_pictures, load_picture
 from numpy.typing import NDArray
 
+from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.imaging.reading import Lineart
 from engine.imaging.regions import find_regions
 from engine.imaging.writing import compose
-from engine.models.checkpoint import DEFAULT_MODEL, LoadedModel, find_weights, load_model
+from engine.models.checkpoint import LoadedModel, find_weights, load_model
 from engine.pipeline import Job, Layers, Pipeline
 
 Pixels = NDArray[np.uint8]

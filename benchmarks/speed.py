@@ -28,10 +28,11 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from drawing import draw_lineart, draw_strokes
 
+from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.imaging.regions import find_regions
 from engine.models.base import ModelInputs
-from engine.models.checkpoint import DEFAULT_MODEL, LoadedModel, find_weights, load_model
+from engine.models.checkpoint import LoadedModel, find_weights, load_model
 from engine.models.hint_prior import flood_hints
 from engine.models.registry import ARCHITECTURES
 from engine.models.stenciltorch import Compact, CompactConfig, Thesis, ThesisConfig

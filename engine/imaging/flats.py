@@ -240,7 +240,7 @@ def spread_out(lab: NDArray[np.float32], areas: NDArray[np.int64], moments: Mome
 
     Without a hint many pictures are right, and what a network paints is near their mean: the right order of light and
     dark, warm and cold, but next to no contrast. Matching the first two moments (as Reinhard et al. 2001 do for whole
-    pictures) brings it back.
+    pictures) brings it back, for lightness and for warmth; hue beyond warm and cold would be noise.
 
     Args:
         lab: Nx3 OKLab.
@@ -249,8 +249,13 @@ def spread_out(lab: NDArray[np.float32], areas: NDArray[np.int64], moments: Mome
     """
     weight = np.sqrt(areas.astype(np.float32))
     weight = (weight / weight.sum())[:, None]
-    mean = (lab * weight).sum(0)
-    deviation = np.sqrt(((lab - mean) ** 2 * weight).sum(0))
-    score = np.clip((lab - mean) / np.maximum(deviation, LEAST_DEVIATION), -LARGEST_SCORE, LARGEST_SCORE)
-    spread = np.array(moments.spread, np.float32) * (deviation > LEAST_DEVIATION)
-    return np.asarray(score * spread + np.array(moments.mean, np.float32), np.float32)
+
+    def standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        centred = values - (values * weight).sum(0)
+        deviation = np.sqrt((centred**2 * weight).sum(0))
+        score = centred / np.maximum(deviation, LEAST_DEVIATION) * (deviation > LEAST_DEVIATION)
+        return np.clip(score, -LARGEST_SCORE, LARGEST_SCORE)
+
+    score = standard(lab)
+    score[:, 1:] = standard(score[:, 1:].sum(axis=1, keepdims=True))
+    return np.asarray(score * np.array(moments.spread, np.float32) + np.array(moments.mean, np.float32), np.float32)
