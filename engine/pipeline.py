@@ -6,6 +6,7 @@ Frame, run, refine, layers (design section 3). It reads a model's descriptor and
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -117,12 +118,13 @@ class Pipeline:
 
         stage(0)
         frame = self.frame(job)
-        lineart = job.lineart[frame.window]
-        regions = find_regions(_segmentation_picture(lineart))
-        stage(1)
-        outputs, paper = self.predict(job, frame)
-        stage(2)
-        flats = self.flats(job, frame, regions, outputs.flat, paper)
+        # Neither needs the other, and the regions keep no more than one core busy.
+        with ThreadPoolExecutor(1) as aside:
+            regions = aside.submit(find_regions, _segmentation_picture(job.lineart[frame.window]))
+            stage(1)
+            outputs, paper = self.predict(job, frame)
+            stage(2)
+            flats = self.flats(job, frame, regions.result(), outputs.flat, paper)
         stage(3)
         field = self.shading(flats, outputs.shaded, paper)
         layers = _layers(job, frame, flats, field, cancelled)
