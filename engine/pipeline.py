@@ -158,7 +158,8 @@ class Pipeline:
         # The padding is cut off; a last row or column that is partly padding stays.
         keep = (-(-frame.work_height // factor), -(-frame.work_width // factor))
         # The darkest ink under each of the model's pixels.
-        paper: NDArray[np.float32] = (1 - F.max_pool2d(-inputs.lineart, factor)[0, 0].numpy()[: keep[0], : keep[1]]) / 2
+        darkest = (1 - F.max_pool2d(-inputs.lineart, factor)[0, 0]) / 2
+        paper: NDArray[np.float32] = darkest.numpy()[: keep[0], : keep[1]]
 
         def picture(x: Tensor) -> NDArray[np.float32]:
             array = x[0, :, : keep[0], : keep[1]].float().cpu().permute(1, 2, 0).numpy()

@@ -42,5 +42,6 @@ def critic_loss(critic: Critic, real: Tensor, fake: Tensor, inputs: ModelInputs,
     (slope,) = torch.autograd.grad(critic(between, inputs).sum(), between, create_graph=True)
     penalty = ((slope.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
     on_real = critic(real, inputs)
-    score: Tensor = critic(fake.detach(), inputs).mean()
-    return score - on_real.mean() + PENALTY * penalty + DRIFT * (on_real**2).mean()
+    distance: Tensor = critic(fake.detach(), inputs).mean() - on_real.mean()
+    total: Tensor = distance + PENALTY * penalty + DRIFT * (on_real**2).mean()
+    return total

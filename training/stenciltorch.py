@@ -283,7 +283,7 @@ class Run:
         from torch.utils.tensorboard import SummaryWriter
 
         (self.folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1))
-        writer = SummaryWriter(str(self.folder / "tensorboard"))  # type: ignore[no-untyped-call]
+        writer = SummaryWriter(str(self.folder / "tensorboard"))
         begun = saved = time.monotonic()
         end = begun + max_minutes * 60
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -297,7 +297,7 @@ class Run:
                         log.write(json.dumps(record) + "\n")
                         log.flush()
                         for key, value in terms.items():
-                            writer.add_scalar(key, value, self.step)  # type: ignore[no-untyped-call]
+                            writer.add_scalar(key, value, self.step)
                     if self.step % 100 == 0:
                         shown = " ".join(f"{k} {v:.3f}" for k, v in terms.items())
                         yield f"step {self.step}/{self.config.steps} {now - begun:.0f} s {phase.size} px: {shown}"
@@ -311,5 +311,5 @@ class Run:
         self.save()
         for hints in (0, 4, 12, 40):
             self.sheet(hints)
-        writer.close()  # type: ignore[no-untyped-call]
+        writer.close()
         yield f"stopped at step {self.step} of {self.config.steps}; weights in {self.folder / 'weights.safetensors'}"

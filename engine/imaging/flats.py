@@ -254,7 +254,7 @@ def spread_out(lab: NDArray[np.float32], areas: NDArray[np.int64], moments: Mome
         centred = values - (values * weight).sum(0)
         deviation = np.sqrt((centred**2 * weight).sum(0))
         score = centred / np.maximum(deviation, LEAST_DEVIATION) * (deviation > LEAST_DEVIATION)
-        return np.clip(score, -LARGEST_SCORE, LARGEST_SCORE)
+        return np.asarray(np.clip(score, -LARGEST_SCORE, LARGEST_SCORE), np.float32)
 
     score = standard(lab)
     score[:, 1:] = standard(score[:, 1:].sum(axis=1, keepdims=True))

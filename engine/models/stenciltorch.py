@@ -93,7 +93,8 @@ class GlobalAttention(nn.Module):
         split = [t.reshape(b, h * w, self.heads, c // self.heads).transpose(1, 2) for t in (q, k, v)]
         mixed = F.scaled_dot_product_attention(split[0], split[1], split[2])
         tokens = tokens + self.out(mixed.transpose(1, 2).reshape(b, h * w, c))
-        return tokens.transpose(1, 2).reshape(b, c, h, w)
+        out: Tensor = tokens.transpose(1, 2).reshape(b, c, h, w)
+        return out
 
 
 def _icnr(conv: nn.Conv2d, factor: int) -> None:
@@ -207,7 +208,8 @@ class ResNeXtBottleneck(nn.Module):
         """Keep the shape BxCxHxW."""
         y = F.leaky_relu(self.reduce(x), 0.2)
         y = F.leaky_relu(self.group(y), 0.2)
-        return x + self.expand(y)
+        grown: Tensor = self.expand(y)
+        return x + grown
 
 
 class ThesisDecoder(nn.Module):

@@ -143,7 +143,8 @@ def pack(sources: list[Source], out: Path, short_side: int, limit_mb: float = 15
         OSError: ``out`` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    number, waiting, used = 0, [], 0.0
+    waiting: list[tuple[str, bytes]] = []
+    number, used = 0, 0.0
     with ProcessPoolExecutor(workers) as pool:
         for members in pool.map(pack_one, sources, [short_side] * len(sources), chunksize=8):
             size = sum(len(data) + 1024 for _, data in members)
