@@ -56,6 +56,7 @@ def sources(art: Path, split: str) -> None:
 @click.option("--no-prior", is_flag=True, help="Ablation: train without the hint prior.")
 @click.option("--limit", type=int, help="Use only this many pictures (trials).")
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--init", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Weights to start from.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 def train_stenciltorch(
     shards: Path,
@@ -68,9 +69,11 @@ def train_stenciltorch(
     no_prior: bool,
     limit: int | None,
     seed: int,
+    init: Path | None,
     resume: bool,
 ) -> None:
     """Train the default model on SHARDS in the folder RUN."""
+    from engine.errors import ColorizeError
     from training.stenciltorch import PRESETS, Run
 
     config = replace(PRESETS[preset], seed=seed)
@@ -86,9 +89,11 @@ def train_stenciltorch(
         training = Run(run, shards, config, limit)
         if resume and training.resume():
             click.echo(f"resumed at step {training.step}")
+        elif init is not None:
+            training.start_from(init)
         for line in training.train(max_minutes, save_minutes):
             click.echo(line)
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, ColorizeError) as e:
         raise click.ClickException(str(e)) from e
 
 

@@ -180,6 +180,20 @@ class Run:
                 optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         return True
 
+    def start_from(self, weights: Path) -> None:
+        """Start a new run from finished weights of the same configuration.
+
+        Raises:
+            ColorizeError: the file cannot be read.
+            ValueError: it is of another configuration.
+        """
+        tensors = {k: t.float() if t.is_floating_point() else t for k, t in read_tensors(weights).items()}
+        try:
+            self.net.load_state_dict(tensors)
+        except RuntimeError as e:
+            raise ValueError(f"{weights} does not fit this configuration") from e
+        self.average = {k: t.detach().clone() for k, t in self.net.state_dict().items()}
+
     def phase(self) -> Phase:
         """The phase the next step belongs to."""
         progress = self.step / self.config.steps

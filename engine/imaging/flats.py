@@ -19,8 +19,8 @@ from engine.imaging.strokes import Strokes
 
 SLIP_SHARE = 0.15
 """A piece of a stroke with less than this share of it in a region, and most of it in another, slipped."""
-AGREEMENT = 5.0
-"""When colours compete inside one region: an OKLab distance of 0.2 to the model's picture counts as a factor e."""
+AGREEMENT = 9.0
+"""When colours compete inside one region: an OKLab distance of 0.1 to the model's picture counts as a factor 2.5."""
 SPLIT_AREA = 0.015
 """Regions without hints larger than this part of the frame may be split where the model sees several colours."""
 SPLIT_SPREAD = 0.09

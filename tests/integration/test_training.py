@@ -175,6 +175,17 @@ def test_the_command_trains_exports_and_the_engine_colours_with_it(shards: Path,
     assert [p.suffix for p in (run / "sheets").iterdir()] == [".png"] * 4
 
 
+def test_a_new_run_can_start_from_finished_weights(shards: Path, tmp_path: Path) -> None:
+    first = Run(tmp_path / "first", shards, TINY)
+    first.save()
+    second = Run(tmp_path / "second", shards, replace(TINY, seed=9))
+    second.start_from(tmp_path / "first" / "weights.safetensors")
+    a, b = first.net.state_dict(), second.net.state_dict()
+    assert all(torch.allclose(a[k].float(), b[k].float(), atol=1e-3) for k in a)
+    with pytest.raises(ValueError, match="does not fit"):
+        Run(tmp_path / "third", shards, replace(TINY, model={})).start_from(tmp_path / "first" / "weights.safetensors")
+
+
 def test_missing_shards_are_explained(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["train-stenciltorch", str(tmp_path), str(tmp_path / "run")])
     assert result.exit_code == 1
