@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from engine.imaging.color import oklab_to_srgb, srgb_to_oklab
 from engine.imaging.flats import segment_medians
 
-LIGHTNESS_RANGE = 0.22
-CHROMA_RANGE = 0.05
+LIGHTNESS_RANGE = 0.09
+CHROMA_RANGE = 0.03
 """Largest change of OKLab lightness and of a or b that shading may make; the rest would be bleeding."""
 SMOOTH = 1.2
 """Standard deviation of the smoothing, in pixels of the model's answer."""
