@@ -113,7 +113,7 @@ class Pipeline:
         def stage(number: int) -> None:
             if cancelled is not None and cancelled():
                 raise Cancelled
-            if progress is not None and number < len(STAGES):
+            if progress is not None:
                 progress(STAGES[number], number, len(STAGES))
 
         stage(0)

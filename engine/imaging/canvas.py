@@ -80,24 +80,23 @@ def choose_frame(shape: tuple[int, int], mask: NDArray[np.uint8] | None, size: i
     return Frame(top, left, fh, fw, wh, ww, -(-wh // stride) * stride, -(-ww // stride) * stride)
 
 
-def resize_picture(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize a float or uint8 picture: area mean where it shrinks, bicubic where it grows (floats are not clipped)."""
+def _resize(array: NDArray[Any], height: int, width: int, growing: int) -> NDArray[Any]:
+    """Area mean where the array shrinks, the OpenCV interpolation ``growing`` where it grows."""
     if array.shape[:2] == (height, width):
         return array
     shrinks = height * width < array.shape[0] * array.shape[1]
-    return np.asarray(
-        cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), array.dtype
-    )
+    interpolation = cv2.INTER_AREA if shrinks else growing
+    return np.asarray(cv2.resize(array, (width, height), interpolation=interpolation), array.dtype)
+
+
+def resize_picture(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize a float or uint8 picture: area mean where it shrinks, bicubic where it grows (floats are not clipped)."""
+    return _resize(array, height, width, cv2.INTER_CUBIC)
 
 
 def resize_coverage(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Resize coverage or premultiplied colour: area mean where it shrinks, bilinear where it grows."""
-    if array.shape[:2] == (height, width):
-        return array
-    shrinks = height * width < array.shape[0] * array.shape[1]
-    return np.asarray(
-        cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), array.dtype
-    )
+    return _resize(array, height, width, cv2.INTER_LINEAR)
 
 
 def resize_labels(labels: NDArray[np.int32], height: int, width: int) -> NDArray[np.int32]:
