@@ -6,6 +6,7 @@ Prints a Markdown table and one line of JSON. For its memory, each size of a who
 Linux or macOS.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
@@ -22,6 +23,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from engine.runtime import yield_cores
+
+# As the command line does; it must come before torch.
+yield_cores()
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]

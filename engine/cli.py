@@ -17,6 +17,7 @@ import click
 
 from engine import DEFAULT_MODEL, __version__
 from engine.errors import ColorizeError
+from engine.runtime import yield_cores
 
 if TYPE_CHECKING:
     from engine.models.checkpoint import LoadedModel
@@ -38,6 +39,7 @@ class Group(click.Group):
         """Run a command; ends in ``SystemExit``."""
         given = list(sys.argv[1:] if args is None else args) or ["--help"]
         extra["standalone_mode"] = False
+        yield_cores()
         try:
             result = super().main(given, *rest, **extra)
         except Exception as e:

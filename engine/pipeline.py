@@ -5,11 +5,13 @@ Frame, run, refine, layers (design section 3). It reads a model's descriptor and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,15 +20,18 @@ from torch import Tensor
 
 from engine.errors import ColorizeError
 from engine.imaging.canvas import Frame, choose_frame, pad_to, resize_coverage, resize_labels, resize_picture
-from engine.imaging.flats import Flats, Moments, make_flats
+from engine.imaging.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
+from engine.imaging.flood import landscape
 from engine.imaging.regions import MAX_PIXELS, find_regions
 from engine.imaging.shading import STRIP, enlarge_strip, shading_field, shading_layer
-from engine.imaging.strokes import collect_strokes, hint_map
+from engine.imaging.strokes import collect_strokes, flood_strokes, hint_map
 from engine.models.base import ModelInputs, ModelOutputs
 from engine.models.checkpoint import LoadedModel
 
 Progress = Callable[[str, int, int], None]
 UNHINTED_SHADING = 0.5
+PAINTERS = 4
+"""Strips painted at the same time at most; each needs some 100 MB on the largest canvases."""
 STAGES = ("regions", "colours", "flats", "shading")
 
 
@@ -118,15 +123,15 @@ class Pipeline:
 
         stage(0)
         frame = self.frame(job)
-        # Neither needs the other, and the regions keep no more than one core busy.
+        # The segments do not need the network, and keep one core busy for about as long.
         with ThreadPoolExecutor(1) as aside:
-            regions = aside.submit(find_regions, _segmentation_picture(job.lineart[frame.window]))
+            segments = aside.submit(_segment, job, frame)
             stage(1)
-            outputs, paper = self.predict(job, frame)
+            shaded, sight, paper = self.predict(job, frame)
             stage(2)
-            flats = self.flats(job, frame, regions.result(), outputs.flat, paper)
+            flats = make_flats(segments.result(), sight, self._moments(job))
         stage(3)
-        field = self.shading(flats, outputs.shaded, paper)
+        field = self.shading(flats, shaded, paper)
         layers = _layers(job, frame, flats, field, cancelled)
         if progress is not None:
             progress("done", len(STAGES), len(STAGES))
@@ -148,8 +153,13 @@ class Pipeline:
             )
         return choose_frame(job.lineart.shape, job.mask, size, descriptor.stride)
 
-    def predict(self, job: Job, frame: Frame) -> tuple[_Pictures, NDArray[np.float32]]:
-        """Run the network; pictures come as hxwx3 sRGB in [0, 1] with the paper (1 = no ink) at their size."""
+    def predict(self, job: Job, frame: Frame) -> tuple[NDArray[np.float32], Sight, NDArray[np.float32]]:
+        """Run the network.
+
+        Returns:
+            At the size it answers in: the shaded picture, hxwx3 sRGB in [0, 1]; what the flats need of its view; and
+            the paper, hxw, 1 = no ink.
+        """
         inputs = model_inputs(job, frame)
         with torch.inference_mode():
             outputs: ModelOutputs = self.model.network(inputs.to(self.device))
@@ -165,24 +175,20 @@ class Pipeline:
             array = x[0, :, : keep[0], : keep[1]].float().cpu().permute(1, 2, 0).numpy()
             return np.clip((array + 1) / 2, 0, 1)
 
-        return _Pictures(picture(outputs.flat), picture(outputs.shaded)), paper
+        context, known = None, None
+        if job.context is not None:
+            context = picture(F.avg_pool2d(inputs.context, factor))
+            known = (-F.max_pool2d(-inputs.known, factor))[0, 0].numpy()[: keep[0], : keep[1]] > 0
+        return picture(outputs.shaded), Sight(picture(outputs.flat), paper > 0.6, context, known), paper
 
-    def flats(
-        self,
-        job: Job,
-        frame: Frame,
-        regions: NDArray[np.int32],
-        guess: NDArray[np.float32],
-        paper: NDArray[np.float32],
-    ) -> Flats:
-        """Choose the colour of every region of the frame."""
-        hints = None if job.hints is None else job.hints[frame.window]
-        strokes = None if hints is None or not hints[..., 3].any() else collect_strokes(hints)
-        descriptor, moments = self.model.descriptor, None
-        nothing_given = strokes is None and job.context is None
-        if nothing_given and descriptor.palette_mean is not None and descriptor.palette_spread is not None:
-            moments = Moments(descriptor.palette_mean, descriptor.palette_spread)
-        return make_flats(regions, strokes, (frame.height, frame.width), guess, paper > 0.6, moments)
+    def _moments(self, job: Job) -> Moments | None:
+        """The contrast to give to a picture for which there is nothing to go by."""
+        descriptor = self.model.descriptor
+        if _has_hints(job) or job.context is not None:
+            return None
+        if descriptor.palette_mean is None or descriptor.palette_spread is None:
+            return None
+        return Moments(descriptor.palette_mean, descriptor.palette_spread)
 
     def shading(
         self, flats: Flats, shaded: NDArray[np.float32], paper: NDArray[np.float32]
@@ -195,21 +201,21 @@ class Pipeline:
         return field, labels
 
 
-@dataclass(frozen=True)
-class _Pictures:
-    """The model's two pictures as hxwx3 sRGB in [0, 1]."""
-
-    flat: NDArray[np.float32]
-    shaded: NDArray[np.float32]
+def _has_hints(job: Job) -> bool:
+    return job.hints is not None and bool(job.hints[..., 3].any())
 
 
-def _segmentation_picture(lineart: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The lineart at the size regions are found at."""
-    h, w = lineart.shape
-    if h * w <= MAX_PIXELS:
-        return lineart
-    scale = (MAX_PIXELS / (h * w)) ** 0.5
-    return resize_picture(lineart, max(1, int(h * scale)), max(1, int(w * scale)))
+def _segment(job: Job, frame: Frame) -> Segments:
+    """What will get one colour each, at the size regions are found at."""
+    lineart, (h, w) = job.lineart[frame.window], (frame.height, frame.width)
+    if h * w > MAX_PIXELS:
+        scale = (MAX_PIXELS / (h * w)) ** 0.5
+        lineart = resize_picture(lineart, max(1, int(h * scale)), max(1, int(w * scale)))
+    regions, flooded = find_regions(lineart), None
+    if job.hints is not None:
+        strokes = collect_strokes(job.hints[frame.window])
+        flooded = flood_strokes(landscape(lineart, min(lineart.shape) / 512), regions, strokes, (h, w))
+    return find_segments(regions, flooded)
 
 
 def model_inputs(job: Job, frame: Frame) -> ModelInputs:
@@ -225,18 +231,19 @@ def model_inputs(job: Job, frame: Frame) -> ModelInputs:
     if frame.scale < 1:
         # Thin lines pale when a canvas shrinks; training lines are as dark at every scale.
         line = 1 - np.clip((1 - line) * np.float32(0.7 + 0.3 / frame.scale), 0, 1)
-    hints = np.zeros((h, w, 4), np.float32) if job.hints is None else hint_map(job.hints[window], h, w)
-    if job.mask is None:
-        mask: NDArray[np.float32] = np.ones((h, w), np.float32)
-    else:
-        mask = np.divide(resize_coverage(job.mask[window], h, w), 255, dtype=np.float32)
-    context: NDArray[np.float32] = np.zeros((h, w, 3), np.float32)
-    known: NDArray[np.float32] = np.zeros((h, w), np.float32)
-    if job.context is not None:
-        painted = np.divide(resize_picture(job.context[window], h, w), 255, dtype=np.float32)
-        context = painted[..., :3] * 2 - 1
-        known = ((mask < 0.5) & (painted[..., 3] > 0.5)).astype(np.float32)
-    return ModelInputs(tensor(line * 2 - 1), tensor(hints), tensor(mask), tensor(context), tensor(known))
+    height, width = frame.padded_height, frame.padded_width
+    hints, mask = torch.zeros(1, 4, height, width), torch.ones(1, 1, height, width)
+    context, known = torch.zeros(1, 3, height, width), torch.zeros(1, 1, height, width)
+    if job.hints is not None:
+        hints = tensor(hint_map(job.hints[window], h, w))
+    if job.mask is not None:
+        covered = np.divide(resize_coverage(job.mask[window], h, w), 255, dtype=np.float32)
+        mask = tensor(covered)
+        if job.context is not None:
+            painted = np.divide(resize_picture(job.context[window], h, w), 255, dtype=np.float32)
+            context = tensor(painted[..., :3] * 2 - 1)
+            known = tensor(((covered < 0.5) & (painted[..., 3] > 0.5)).astype(np.float32))
+    return ModelInputs(tensor(line * 2 - 1), hints, mask, context, known)
 
 
 def _layers(
@@ -252,19 +259,30 @@ def _layers(
     field, small = shading
     sh, sw = flats.labels.shape
     columns = (np.arange(frame.width) * 2 + 1) * sw // (2 * frame.width)
-    for start in range(0, frame.height, STRIP):
+    palette = flats.palette.astype(np.float32)
+    # Four bytes at a time are copied much faster than three.
+    packed = np.pad(flats.palette, ((0, 0), (0, 1)), constant_values=255).view(np.uint32)[:, 0]
+
+    def paint(start: int) -> None:
         if cancelled is not None and cancelled():
             raise Cancelled
         end = min(start + STRIP, frame.height)
         rows = (np.arange(start, end) * 2 + 1) * sh // (2 * frame.height)
-        segments = flats.labels[rows[:, None], columns[None]]
-        base = flats.palette[segments]
-        change = enlarge_strip(field, small, segments, (start, end), frame.height)
-        shaded = np.clip(np.rint(base.astype(np.float32) + change * 255), 0, 255).astype(np.uint8)
+        segments = flats.labels[rows]
+        if sw != frame.width:
+            segments = segments.take(columns, axis=1)
+        shaded = enlarge_strip(field, small, segments, (start, end), frame.height)
+        shaded += palette.take(segments, axis=0)
+        # OpenCV rounds and saturates, but takes the absolute value first.
+        colour = cv2.cvtColor(cv2.convertScaleAbs(np.maximum(shaded, 0, out=shaded)), cv2.COLOR_RGB2RGBA)
         there = (slice(frame.y + start, frame.y + end), slice(frame.x, frame.x + frame.width))
-        alpha = np.full(segments.shape, 255, np.uint8) if job.mask is None else job.mask[there]
-        inside = (alpha > 0)[..., None]
-        for layer, rgb in ((flat_layer, base), (colour_layer, shaded)):
-            layer[there][..., :3] = rgb * inside
-            layer[there][..., 3] = alpha
+        flat_layer[there] = packed.take(segments).view(np.uint8).reshape(colour.shape)
+        colour_layer[there] = colour
+        if job.mask is not None:
+            for layer in (flat_layer[there], colour_layer[there]):
+                layer[..., 3] = job.mask[there]
+                layer[job.mask[there] == 0] = 0
+
+    with ThreadPoolExecutor(min(PAINTERS, os.cpu_count() or 1)) as pool:
+        list(pool.map(paint, range(0, frame.height, STRIP)))
     return Layers(flat_layer, colour_layer)

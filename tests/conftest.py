@@ -61,7 +61,7 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from engine.models.checkpoint import save_model
     from engine.models.stenciltorch import Compact, CompactConfig
 
-    config = CompactConfig(widths=(8, 16, 32, 64), blocks=1)
+    config = CompactConfig(widths=(8, 16, 32, 64), encoder_blocks=(0, 1, 1), decoder_blocks=(1, 1, 1))
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     with torch.random.fork_rng():
         torch.manual_seed(1)

@@ -50,6 +50,7 @@ def sources(art: Path, split: str) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--preset", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
 @click.option("--steps", type=int, help="Optimiser steps in all; the preset's by default.")
+@click.option("--lr", type=float, help="Peak learning rate; the preset's by default. Less suits a start from --init.")
 @click.option("--max-minutes", type=float, default=1e9, help="Stop cleanly after this long; resume later.")
 @click.option("--save-minutes", type=float, default=5.0, show_default=True)
 @click.option("--adversarial-from", type=float, help="Part of the run after which the critic joins (1 = never).")
@@ -63,6 +64,7 @@ def train_stenciltorch(
     run: Path,
     preset: str,
     steps: int | None,
+    lr: float | None,
     max_minutes: float,
     save_minutes: float,
     adversarial_from: float | None,
@@ -79,6 +81,8 @@ def train_stenciltorch(
     config = replace(PRESETS[preset], seed=seed)
     if steps is not None:
         config = replace(config, steps=steps)
+    if lr is not None:
+        config = replace(config, lr=lr)
     if adversarial_from is not None:
         config = replace(config, adversarial_from=adversarial_from)
     if no_prior:

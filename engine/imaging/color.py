@@ -5,6 +5,7 @@ Distances inside the engine are taken in OKLab (Ottosson 2020), reported differe
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,26 +38,37 @@ _RGB_TO_XYZ = np.array(
 ) / np.array([[0.95047], [1.0], [1.08883]])
 
 
+def _power(base: Float, exponent: float) -> Float:
+    """Raise an array of any shape, nothing in it negative, to a power; several times faster than numpy's."""
+    out = np.array(base, np.float32)
+    if out.size:
+        cv2.pow(out.reshape(-1, 1), exponent, out.reshape(-1, 1))
+    return out
+
+
 def srgb_to_linear(rgb: Float) -> Float:
     """Undo the sRGB transfer curve. ``rgb`` is any shape in [0, 1]."""
-    return np.where(rgb <= 0.04045, rgb / 12.92, ((np.maximum(rgb, 0.0) + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    curved = _power((np.maximum(rgb, 0.0) + np.float32(0.055)) / np.float32(1.055), 2.4)
+    return np.asarray(np.where(rgb <= 0.04045, rgb / np.float32(12.92), curved), np.float32)
 
 
 def linear_to_srgb(linear: Float) -> Float:
     """Apply the sRGB transfer curve; values outside [0, 1] are clipped first."""
     x = np.clip(linear, 0.0, 1.0)
-    return np.where(x <= 0.0031308, x * 12.92, 1.055 * x ** (1 / 2.4) - 0.055).astype(np.float32)
+    curved = np.float32(1.055) * _power(x, 1 / 2.4) - np.float32(0.055)
+    return np.asarray(np.where(x <= 0.0031308, x * np.float32(12.92), curved), np.float32)
 
 
 def srgb_to_oklab(rgb: Float) -> Float:
     """Convert ``(..., 3)`` sRGB in [0, 1] to OKLab (L in [0, 1], a and b about [-0.4, 0.4])."""
-    lms = np.cbrt(srgb_to_linear(rgb) @ RGB_TO_LMS.T)
+    lms = _power(srgb_to_linear(rgb) @ RGB_TO_LMS.T, 1 / 3)
     return np.asarray(lms @ LMS_TO_OKLAB.T, dtype=np.float32)
 
 
 def oklab_to_srgb(lab: Float) -> Float:
     """Convert ``(..., 3)`` OKLab to sRGB in [0, 1]; colours outside the gamut are clipped per channel."""
-    lms = (lab @ OKLAB_TO_LMS.T) ** 3
+    root = lab @ OKLAB_TO_LMS.T
+    lms = root * root * root
     return linear_to_srgb(np.asarray(lms @ LMS_TO_RGB.T, dtype=np.float32))
 
 

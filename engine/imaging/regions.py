@@ -24,7 +24,7 @@ SHRINK = 1.7
 PERSISTENCE = 2
 """A region that meets another less than this many radii after its birth is part of it."""
 COARSE = (8, 4, 2)
-ROUND_ENOUGH = 2.8
+ROUND_ENOUGH = 2.0
 """Large balls roll on a canvas shrunk by these factors, as long as their radius there is at least this many pixels."""
 LEAST_AREA = 10.0
 """Regions under this many pixels, in a drawing with a short side of 512, are left to their neighbours."""
@@ -53,8 +53,9 @@ def nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
         empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     lut = np.zeros(int(index.max()) + 1, np.int32)
-    lut[index[~empty]] = labels[~empty]
-    return np.asarray(lut[index], np.int32)
+    full = np.flatnonzero(~empty)
+    lut[index.ravel().take(full)] = labels.ravel().take(full)
+    return np.asarray(lut.take(index), np.int32)
 
 
 def _meetings(parts: NDArray[np.int32], labels: NDArray[np.int32], n_parts: int, n_labels: int) -> NDArray[np.int64]:
@@ -110,17 +111,23 @@ class _Growth:
         fresh = fresh[fresh > 0]
         owner[fresh] = np.arange(len(self.born), len(self.born) + len(fresh))
         self.born += [level] * len(fresh) if depth is None else self._earlier_births(parts, fresh, depth)
-        self.labels = merged[self.labels]
-        offered = owner[parts]
+        if (merged != np.arange(len(merged))).any():
+            self.labels = merged.take(self.labels)
+        # Only the paper that came within reach with this ball is to be given away.
+        shell = np.flatnonzero((self.labels == 0) & free)
+        part_of = parts.ravel().take(shell)
+        offered = owner.take(part_of)
         if shared:
             row = np.zeros(n_parts, np.int32)
             row[list(shared)] = np.arange(1, len(shared) + 1)
             fits = np.zeros((len(shared) + 1, len(self.born)), np.bool_)
             for number, kept in enumerate(shared.values(), 1):
                 fits[number, kept] = True
-            near = nearest_label(self.labels)
-            offered = np.where(fits[row[parts], near], near, offered)
-        self.labels = np.where(self.labels == 0, offered, self.labels)
+            disputed = np.flatnonzero(row.take(part_of))
+            near = nearest_label(self.labels).ravel().take(shell[disputed])
+            fit = fits[row.take(part_of[disputed]), near]
+            offered[disputed[fit]] = near[fit]
+        self.labels.ravel()[shell] = offered
 
     @staticmethod
     def _earlier_births(parts: NDArray[np.int32], fresh: NDArray[np.int64], depth: NDArray[np.float32]) -> list[int]:
@@ -165,4 +172,4 @@ def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
     used = np.zeros(len(growth.born), np.bool_)
     used[labels] = True
     number = (np.cumsum(used) - 1).astype(np.int32)
-    return np.asarray(number[labels], np.int32)
+    return np.asarray(number.take(labels), np.int32)

@@ -49,12 +49,12 @@ def shading_field(
         paper: hxw in [0, 1], 1 = no ink.
 
     Returns:
-        hxwx3 change of sRGB in [-1, 1].
+        hxwx3 change of sRGB bytes, in [-255, 255].
     """
     lab = srgb_to_oklab(np.clip(shaded, 0, 1))
     count = len(palette)
     centre, seen = segment_medians(lab, labels, paper > 0.5, count)
-    residual = (lab - centre[labels]) * (gain * seen)[labels][..., None].astype(np.float32)
+    residual = (lab - centre.take(labels, axis=0)) * (gain * seen).astype(np.float32).take(labels)[..., None]
     residual[..., 0] = _limit(residual[..., 0], LIGHTNESS_RANGE)
     residual[..., 1:] = _limit(residual[..., 1:], CHROMA_RANGE)
     # Pixels next to ink carry a little of it: they would leave a dark halo.
@@ -64,7 +64,8 @@ def shading_field(
     residual = np.where(weight[..., None] > 0, residual, wide)
     residual = _settle(residual, np.maximum(weight, NO_INK_WEIGHT), SMOOTH)
     flat = np.divide(palette, 255, dtype=np.float32)
-    return np.asarray(oklab_to_srgb(srgb_to_oklab(flat)[labels] + residual) - flat[labels], np.float32)
+    changed = oklab_to_srgb(srgb_to_oklab(flat).take(labels, axis=0) + residual) - flat.take(labels, axis=0)
+    return np.asarray(changed * 255, np.float32)
 
 
 def enlarge_strip(
@@ -106,7 +107,7 @@ def enlarge_strip(
     same[:-1] &= first[:-1] == first[1:]
     same[:-1, :-1] &= first[:-1, :-1] == first[1:, 1:]
     single = np.where(same, first, -1)
-    my, mx = np.nonzero(single[last[:, None], x0[None]] != segments)
+    my, mx = np.nonzero(single.take(last, axis=0).take(x0, axis=1) != segments)
     total = np.zeros((len(my), 3), np.float32)
     weights = np.full(len(my), 1e-6, np.float32)
     own = segments[my, mx]

@@ -1,33 +1,42 @@
 """The hint prior: floods hint colours over the drawing so that lines are crossed last. Not learned.
 
-Every pixel takes the colour of the stroke that is nearest along the cheapest path, where a step over ink costs many
-steps over paper, and a step through a narrow gap in a line costs more than one in the open. Paths are found by sweeps
-along rows and columns, each a prefix sum and a running minimum over the whole batch, so the same code is fast on a CPU
-and on a GPU. See the method's section 1b.
+Every pixel takes the colour of the stroke that reaches it through the widest passages (``engine.imaging.flood``); how
+sure that is, the network reads from a cost: the distance to the stroke, and more where a gap or a line was crossed. The
+flood runs on the CPU, a sample in some milliseconds, also when the network is on a GPU. See the method's section 1b.
 """
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.imaging.flood import INK, flood, landscape, level_of, reached
 from engine.models.base import ModelInputs
 
-INK_COST = 60.0
-"""Steps over paper (in half-resolution pixels) that one step over full ink is worth."""
-GAP_COST = 12.0
-"""The same for a step through a gap that a closing with a 5 x 5 window fills."""
+UNIT = 0.5
+"""Pixels here per pixel at the working resolution."""
+PASSAGES = ((level_of(5.0), 0.0), (level_of(1.5), 6.0), (INK - 1, 20.0))
+"""A stroke that comes no higher than a level costs so many steps more; through a wide opening, a gap, a pinhole."""
+CROSSED = 60.0
+"""The same for one that had to cross ink."""
 KNOWN_HANDICAP = 12.0
-"""Painted surroundings count as hints that start this many steps behind a stroke."""
+"""Painted surroundings count as hints that are this many steps further away."""
 MIN_COVERAGE = 0.3
 """A half-resolution pixel belongs to a stroke when this part of it is covered."""
 FAR = 1e6
 NEAR_SCALE = 12.0
 FAR_SCALE = 160.0
 CHANNELS = 5
+COLOUR_BITS = 4
+"""Bits per channel by which strokes are told apart; a label takes the mean of its pixels."""
 
 
 @dataclass(frozen=True)
@@ -36,70 +45,89 @@ class Flood:
 
     Attributes:
         colour: Bx3xhxw in [-1, 1]; 0 where there is no hint at all.
-        cost: Bxhxw, length of the cheapest path in steps over paper; ``FAR`` or more without any hint.
-        source: Bxhxw int64, flat index of the pixel each pixel's colour comes from.
+        cost: Bxhxw, distance in pixels with what was crossed; ``FAR`` without any hint.
     """
 
     colour: Tensor
     cost: Tensor
-    source: Tensor
 
     def channels(self) -> Tensor:
-        """Bx5xhxw network input: colour times confidence, and confidence on a near and on a far scale."""
+        """Bx5xhxw network input: the colour, and the confidence on a near and on a far scale."""
         near = torch.exp(-self.cost / NEAR_SCALE)
         far = torch.exp(-self.cost / FAR_SCALE)
-        present = (self.cost < FAR / 2).to(self.colour.dtype)
-        return torch.cat([self.colour * present[:, None], near[:, None], far[:, None]], dim=1)
+        return torch.cat([self.colour, near[:, None], far[:, None]], dim=1)
 
 
-def step_cost(lineart: Tensor) -> Tensor:
-    """Cost of entering each half-resolution pixel, Bxhxw, from Bx1xHxW lineart in [-1, 1]."""
-    ink = F.max_pool2d((1 - lineart) / 2, 2)
-    # Faint scan noise is paper; anything darker than mid grey is a wall.
-    ink = ((ink - 0.12) / 0.5).clamp(0, 1)
-    grown = F.max_pool2d(ink, 5, 1, 2)
-    closed = -F.max_pool2d(-grown, 5, 1, 2)
-    gap = (closed - ink).clamp_min(0)
-    return (1 + INK_COST * ink + GAP_COST * gap)[:, 0]
+def _spread(
+    levels: NDArray[np.uint8], colours: NDArray[np.float32], marked: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Flood 3xhxw colours from the marked pixels; returns 3xhxw colours and hxw costs."""
+    values = colours[:, marked]
+    bins = np.clip(((values + 1) * (1 << COLOUR_BITS - 1)).astype(np.int64), 0, (1 << COLOUR_BITS) - 1)
+    code = (bins[0] << 2 * COLOUR_BITS) | (bins[1] << COLOUR_BITS) | bins[2]
+    _, label = np.unique(code, return_inverse=True)
+    label = label.reshape(-1)
+    sizes = np.bincount(label)
+    palette = np.stack([np.bincount(label, c) / sizes for c in values]).astype(np.float32)
+    markers = np.zeros(levels.shape, np.int32)
+    markers[marked] = label + 1
+    cost = cv2.distanceTransform((~marked).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    crossed = np.full(levels.shape, CROSSED, np.float32)
+    for level, price in reversed(PASSAGES):
+        crossed[reached(levels, marked, level)] = price
+    return palette[:, flood(levels, markers) - 1], np.asarray(cost + crossed, np.float32)
 
 
-def _sweep(cost: Tensor, source: Tensor, walked: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Relax every pixel from all pixels before and after it along ``dim``; ``walked`` is the running path cost."""
-    value, index = torch.cummin(cost - walked, dim)
-    cost, source = value + walked, source.gather(dim, index)
-    value, index = torch.cummin((cost + walked).flip(dim), dim)
-    return value.flip(dim) - walked, source.flip(dim).gather(dim, index).flip(dim)
+def _flood_one(
+    lineart: NDArray[np.float32],
+    colours: NDArray[np.float32],
+    painted: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Flood one drawing: hxw lineart in [0, 1], 3xhxw colours, hxw marks; strokes go before known surroundings."""
+    levels = landscape(lineart, UNIT)
+    colour, cost = np.zeros(colours.shape, np.float32), np.full(painted.shape, FAR, np.float32)
+    if painted.any():
+        colour, cost = _spread(levels, colours, painted)
+    if known.any():
+        # Where a stroke comes through openings it alone counts: an artist who hints there wants another colour.
+        theirs = known | ~reached(levels, painted, PASSAGES[1][0])
+        around, handicapped = _spread(levels, colours, painted | known)
+        colour = np.where(theirs, around, colour)
+        cost = np.where(theirs, handicapped + np.float32(KNOWN_HANDICAP), cost)
+    return colour, cost
 
 
 @torch.no_grad()
-def flood_hints(inputs: ModelInputs, rounds: int = 10) -> Flood:
+def flood_hints(inputs: ModelInputs) -> Flood:
     """Flood hints and known surroundings over the drawing.
 
     Args:
         inputs: a batch whose height and width are even.
-        rounds: sweeps over rows and columns; each lets a path turn twice more.
     """
+    device = inputs.lineart.device
     hints = F.avg_pool2d(inputs.hints, 2)
     coverage = hints[:, 3:]
-    known = -F.max_pool2d(-inputs.known, 2) > 0.99
     painted = coverage >= MIN_COVERAGE
-    palette = torch.where(painted, hints[:, :3] / coverage.clamp_min(1e-4), F.avg_pool2d(inputs.context, 2))
-    b, _, h, w = hints.shape
-    start = torch.where(painted, 0.0, torch.where(known, KNOWN_HANDICAP, FAR)).to(torch.float32)[:, 0]
-    source = torch.arange(h * w, device=start.device).reshape(1, h, w).expand(b, h, w)
-    enter = step_cost(inputs.lineart).to(torch.float32)
-    # Walking between two pixels costs the mean of both.
-    across = torch.cumsum((enter + enter.roll(1, 2)) / 2, 2)
-    down = torch.cumsum((enter + enter.roll(1, 1)) / 2, 1)
-    cost = start
-    for _ in range(rounds):
-        before = cost
-        cost, source = _sweep(cost, source, across, 2)
-        cost, source = _sweep(cost, source, down, 1)
-        # On the CPU looking is cheap and most drawings settle early; on a GPU it would stall the queue.
-        if cost.device.type == "cpu" and float((before - cost).abs().amax()) < 0.5:
-            break
-    flat = palette.flatten(2)
-    colour = flat.gather(2, source.flatten(1)[:, None].expand(-1, 3, -1)).reshape(b, 3, h, w)
-    present = (cost < FAR / 2)[:, None]
-    return Flood(torch.where(present, colour.clamp(-1, 1), torch.zeros_like(colour)), cost, source)
+    colours = hints[:, :3] / coverage.clamp_min(1e-4)
+    known = torch.zeros_like(painted)
+    if bool(inputs.known.any()):
+        known = (-F.max_pool2d(-inputs.known, 2) > 0.99) & ~painted
+        colours = torch.where(painted, colours, F.avg_pool2d(inputs.context, 2))
+    darkest = (1 - F.max_pool2d(-inputs.lineart, 2)) / 2
+    samples = list(
+        zip(
+            darkest[:, 0].float().cpu().numpy(),
+            colours.clamp(-1, 1).float().cpu().numpy(),
+            painted[:, 0].cpu().numpy(),
+            known[:, 0].cpu().numpy(),
+            strict=True,
+        )
+    )
+    if len(samples) == 1:
+        done = [_flood_one(*samples[0])]
+    else:
+        with ThreadPoolExecutor(min(len(samples), os.cpu_count() or 1)) as pool:
+            done = list(pool.map(lambda sample: _flood_one(*sample), samples))
+    colour, cost = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*done, strict=True))
+    return Flood(colour, cost)

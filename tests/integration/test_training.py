@@ -26,7 +26,7 @@ from training.stenciltorch import PRESETS, Phase, Run
 ART = Path(__file__).parent.parent / "data" / "art"
 TINY = replace(
     PRESETS["cpu"],
-    model={"widths": (8, 16, 16, 32), "blocks": 1, "heads": 4},
+    model={"widths": (8, 16, 16, 32), "encoder_blocks": (0, 1, 1), "decoder_blocks": (1, 1, 1), "heads": 4},
     phases=(Phase(0.5, 64, 4, 1.0, 1.5), Phase(1.0, 96, 2, 1.0, 1.2)),
     steps=8,
     workers=0,

@@ -223,7 +223,7 @@ def make_art(root: Path) -> None:
 def test_a_quality_run_writes_tables_numbers_and_sheets(tmp_path: Path) -> None:
     make_art(tmp_path / "art")
     torch.manual_seed(0)
-    config = CompactConfig(widths=(8, 8, 8, 8), blocks=1, heads=2)
+    config = CompactConfig(widths=(8, 8, 8, 8), encoder_blocks=(0, 1, 1), decoder_blocks=(1, 1, 1), heads=2)
     weights = tmp_path / "stenciltorch.safetensors"
     save_model(weights, Compact(config).state_dict(), "stenciltorch-compact", config, {})
     out = tmp_path / "out"

@@ -18,7 +18,9 @@ from engine.models.registry import ARCHITECTURES, parse_config
 from engine.models.stenciltorch import Compact, CompactConfig, Thesis, ThesisConfig
 
 SMALL = {
-    "stenciltorch-compact": CompactConfig(widths=(8, 16, 16, 32), blocks=1, heads=4),
+    "stenciltorch-compact": CompactConfig(
+        widths=(8, 16, 16, 32), encoder_blocks=(0, 1, 1), decoder_blocks=(1, 1, 1), heads=4
+    ),
     "stenciltorch-thesis": ThesisConfig(width=8, features=0, guide=True, cardinality=4),
 }
 
@@ -199,7 +201,7 @@ def test_weights_are_found_in_the_stated_order(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    "values", [{"wdths": (1, 2, 3, 4)}, {"blocks": "2"}, {"widths": [8, 16]}, {"prior": 1}, {"blocks": True}]
+    "values", [{"wdths": (1, 2, 3, 4)}, {"encoder_blocks": "2"}, {"widths": [8, 16]}, {"prior": 1}, {"heads": True}]
 )
 def test_unknown_keys_and_wrong_types_in_a_config_fail_at_once(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="CompactConfig"):

@@ -17,7 +17,9 @@ from engine.models.stenciltorch import CompactConfig, ThesisConfig
 from engine.pipeline import Cancelled, Job, Layers, Pipeline
 
 CONFIGS = {
-    "stenciltorch-compact": CompactConfig(widths=(8, 16, 16, 32), blocks=1, heads=4),
+    "stenciltorch-compact": CompactConfig(
+        widths=(8, 16, 16, 32), encoder_blocks=(0, 1, 1), decoder_blocks=(1, 1, 1), heads=4
+    ),
     "stenciltorch-thesis": ThesisConfig(width=8, cardinality=4),
 }
 
