@@ -40,7 +40,8 @@ _RGB_TO_XYZ = np.array(
 
 def _power(base: Float, exponent: float) -> Float:
     """Raise an array of any shape, nothing in it negative, to a power; several times faster than numpy's."""
-    out = np.array(base, np.float32)
+    # In C order, or the reshaped arrays below would be copies.
+    out = np.array(base, np.float32, order="C")
     if out.size:
         cv2.pow(out.reshape(-1, 1), exponent, out.reshape(-1, 1))
     return out

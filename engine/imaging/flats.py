@@ -23,10 +23,14 @@ SPLIT_SPREAD = 0.09
 MAX_PARTS = 4
 SPLIT_SAMPLE = 4000
 """Pixels of a region that are looked at to find its parts."""
-LEAN = 0.25
-"""How far a guess moves towards the stroke colour that the flood brings."""
+LEAN_SMALL, LEAN_LARGE = 0.9, 0.15
+"""How far the guess for a small and for a large segment moves towards the stroke colour that the flood brings."""
+SMALL_AREA = 0.005
+"""Part of the frame from which a segment begins to count as large."""
 LEAN_ON_CONTEXT = 0.9
 """How far the guess for a region that goes on outside the mask moves towards its colour there."""
+LEAST_KNOWN = 16
+"""Pixels of the model's picture by which a region must be known to go by its colour there."""
 LEAST_DEVIATION = 5e-4
 """Guesses that differ less than this in OKLab are one colour (blank paper)."""
 LARGEST_SCORE = 1.8
@@ -151,16 +155,24 @@ def make_flats(segments: Segments, sight: Sight, moments: Moments | None = None)
     """
     labels, hints = segments.labels.copy(), segments.hints
     lab_guess = srgb_to_oklab(sight.guess)
-    count = _split_unhinted(labels, hints >= 0, lab_guess, len(hints))
+    whole = hints >= 0
+    lab_context = None
+    if sight.context is not None and sight.known is not None and sight.known.any():
+        lab_context = srgb_to_oklab(sight.context)
+        whole = whole | _of_one_colour(resize_labels(labels, *sight.known.shape), lab_context, sight.known, len(hints))
+    count = _split_guessed(labels, whole, lab_guess, len(hints))
     hints = np.concatenate([hints, np.full(count - len(hints), -1, np.int32)])
     guessed = _guessed_palette(labels, count, lab_guess, sight.paper)
     small = resize_labels(labels, *lab_guess.shape[:2])
     if segments.flooded is not None:
         colours = srgb_to_oklab(np.divide(segments.palette, 255, dtype=np.float32))
         brought = colours.take(resize_labels(segments.flooded, *small.shape), axis=0)
-        _lean(guessed, small, brought, (hints < 0).take(small), LEAN)
-    if sight.context is not None and sight.known is not None and sight.known.any():
-        _lean(guessed, small, srgb_to_oklab(sight.context), sight.known, LEAN_ON_CONTEXT)
+        area = np.bincount(small.ravel(), minlength=count) / small.size
+        # What lies between hatching is nearly always of the colour around it; a whole dress may be of its own.
+        share = LEAN_LARGE + (LEAN_SMALL - LEAN_LARGE) * np.exp(-area / SMALL_AREA)
+        _lean(guessed, small, brought, (hints < 0).take(small), share.astype(np.float32))
+    if lab_context is not None and sight.known is not None:
+        _lean(guessed, small, lab_context, sight.known, np.full(count, LEAN_ON_CONTEXT, np.float32))
     if moments is not None:
         guessed = spread_out(guessed, np.bincount(labels.ravel(), minlength=count), moments)
     palette = np.asarray(np.rint(oklab_to_srgb(guessed) * 255), np.uint8)
@@ -169,15 +181,28 @@ def make_flats(segments: Segments, sight: Sight, moments: Moments | None = None)
     return Flats(labels, palette, hinted)
 
 
-def _split_unhinted(
-    labels: NDArray[np.int32], hinted: NDArray[np.bool_], lab_guess: NDArray[np.float32], count: int
+def _of_one_colour(
+    labels: NDArray[np.int32], lab: NDArray[np.float32], known: NDArray[np.bool_], count: int
+) -> NDArray[np.bool_]:
+    """Mark the regions that are of one colour where they are painted already."""
+    inside = labels[known]
+    pixels = np.bincount(inside, minlength=count)
+    deviation = np.zeros(count)
+    for values in lab[known].T:
+        mean = np.bincount(inside, values, count) / np.maximum(pixels, 1)
+        deviation += np.bincount(inside, (values - mean[inside]) ** 2, count) / np.maximum(pixels, 1)
+    return np.asarray((pixels >= LEAST_KNOWN) & (np.sqrt(deviation) < SPLIT_SPREAD), np.bool_)
+
+
+def _split_guessed(
+    labels: NDArray[np.int32], whole: NDArray[np.bool_], lab_guess: NDArray[np.float32], count: int
 ) -> int:
-    """Split large regions without hints where the model sees clearly different colours; returns the new count."""
+    """Split large regions to be guessed where the model sees clearly different colours; returns the new count."""
     h, w = labels.shape
     gh, gw = lab_guess.shape[:2]
     small = resize_labels(labels, gh, gw)
     areas = np.bincount(small.ravel(), minlength=count)
-    for region in np.flatnonzero((areas > SPLIT_AREA * small.size) & ~hinted[: len(areas)]):
+    for region in np.flatnonzero((areas > SPLIT_AREA * small.size) & ~whole[: len(areas)]):
         inside = small == region
         values = lab_guess[inside]
         if float(np.linalg.norm(values.std(axis=0))) < SPLIT_SPREAD:
@@ -235,14 +260,14 @@ def _lean(
     labels: NDArray[np.int32],
     towards: NDArray[np.float32],
     where: NDArray[np.bool_],
-    share: float,
+    share: NDArray[np.float32],
 ) -> None:
-    """Move every segment's guess by ``share`` towards its median of another OKLab picture; in place.
+    """Move every segment's guess by its ``share`` towards its median of another OKLab picture; in place.
 
     The model's idea and the colour next door err in different ways, so that their mean errs less than either.
     """
     target, seen = segment_medians(towards, labels, where, len(guessed))
-    guessed[seen] += share * (target[seen] - guessed[seen])
+    guessed[seen] += share[seen, None] * (target[seen] - guessed[seen])
 
 
 def spread_out(lab: NDArray[np.float32], areas: NDArray[np.int64], moments: Moments) -> NDArray[np.float32]:

@@ -20,6 +20,13 @@ def test_oklab_and_back_gives_the_same_colour(rgb: np.ndarray) -> None:
     assert np.abs(oklab_to_srgb(srgb_to_oklab(rgb)) - rgb).max() < 2e-3
 
 
+def test_the_memory_layout_of_a_picture_does_not_matter() -> None:
+    planes = np.random.default_rng(0).random((3, 7, 5), np.float32)
+    picture = planes.transpose(1, 2, 0)
+    for convert in (srgb_to_oklab, oklab_to_srgb):
+        assert np.array_equal(convert(picture), convert(np.ascontiguousarray(picture)))
+
+
 def test_cielab_of_the_primaries_is_the_textbook_one() -> None:
     lab = srgb_to_cielab(np.array([[1, 1, 1], [1, 0, 0], [0, 0, 1]], np.float32))
     expected = np.array([[100, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]])

@@ -146,6 +146,16 @@ def test_known_surroundings_count_as_hints() -> None:
     assert (flood.colour - 0.5).abs().max() < 1e-6
 
 
+def test_a_stroke_counts_more_than_the_known_surroundings_of_its_region() -> None:
+    inputs = drawing_inputs(np.ones((64, 64)), [(30, 30, (1.0, -1.0, -1.0))])
+    known = torch.zeros(1, 1, 64, 64)
+    known[..., :16] = 1
+    context = torch.full((1, 3, 64, 64), 0.5)
+    flood = flood_hints(ModelInputs(inputs.lineart, inputs.hints, 1 - known, context, known))
+    assert flood.colour[0, :, 16, 12].tolist() == [1.0, -1.0, -1.0]
+    assert torch.allclose(flood.colour[0, :, 16, 2], torch.tensor(0.5))
+
+
 def write_good(path: Path) -> Path:
     save_model(
         path, build("stenciltorch-compact").state_dict(), "stenciltorch-compact", SMALL["stenciltorch-compact"], {}

@@ -142,6 +142,24 @@ def test_two_colours_in_one_region_share_it(pipeline: Pipeline) -> None:
     assert {tuple(c) for c in flats.reshape(-1, 4).tolist()} == {(255, 0, 0, 255), (0, 0, 255, 255)}
 
 
+def test_a_region_that_goes_on_outside_the_mask_takes_its_colour_there(pipeline: Pipeline) -> None:
+    context = np.full((200, 300, 4), (200, 40, 40, 255), np.uint8)
+    mask = np.zeros((200, 300), np.uint8)
+    mask[60:140, 100:200] = 255
+    flats = pipeline.run(Job(np.ones((200, 300), np.float32), None, mask, context)).flats
+    assert np.abs(flats[mask > 0][:, :3].astype(int) - (200, 40, 40)).max() < 40
+
+
+def test_a_stroke_in_the_mask_counts_more_than_the_surroundings(pipeline: Pipeline) -> None:
+    context = np.full((200, 300, 4), (200, 40, 40, 255), np.uint8)
+    mask = np.zeros((200, 300), np.uint8)
+    mask[60:140, 100:200] = 255
+    hints = np.zeros((200, 300, 4), np.uint8)
+    hints[98:102, 140:160] = (20, 160, 220, 255)
+    flats = pipeline.run(Job(np.ones((200, 300), np.float32), hints, mask, context)).flats
+    assert (flats[mask > 0][:, :3] == (20, 160, 220)).all()
+
+
 def test_a_thin_stroke_on_a_large_canvas_is_heard(pipeline: Pipeline) -> None:
     line = np.ones((2400, 1800), np.float32)
     cv2.circle(line, (900, 1200), 500, 0.0, 6)
