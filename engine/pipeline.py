@@ -6,6 +6,7 @@ Frame, run, refine, layers (design section 3). It reads a model's descriptor and
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ Progress = Callable[[str, int, int], None]
 UNHINTED_SHADING = 0.5
 PAINTERS = 4
 """Strips painted at the same time at most; each needs some 100 MB on the largest canvases."""
+DRAWINGS_KEPT = 3
+"""Linearts whose regions are kept for the next job on them; 20 MB each at most."""
 STAGES = ("regions", "colours", "flats", "shading")
 
 
@@ -50,6 +53,7 @@ class Job:
         context: uint8 HxWx4, what is painted already; None = nothing.
         size: working short side in pixels; None = the model's own.
         seed: for models that draw lots.
+        lineart_digest: content address of the lineart; with one, what depends on it alone is kept for the next job.
     """
 
     lineart: NDArray[np.float32]
@@ -58,6 +62,7 @@ class Job:
     context: NDArray[np.uint8] | None = None
     size: int | None = None
     seed: int = 0
+    lineart_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class Pipeline:
     def __init__(self, model: LoadedModel, device: str = "cpu") -> None:
         self.model = model
         self.device = torch.device(device)
+        self._drawings: OrderedDict[tuple[object, ...], Drawing] = OrderedDict()
 
     def run(self, job: Job, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None) -> Layers:
         """Colour one job. Same inputs, weights, seed and device give the same bytes.
@@ -125,13 +131,13 @@ class Pipeline:
         frame = self.frame(job)
         # The segments do not need the network, and keep one core busy for about as long.
         with ThreadPoolExecutor(1) as aside:
-            segments = aside.submit(_segment, job, frame)
+            segments = aside.submit(self.segments, job, frame)
             stage(1)
             shaded, sight, paper = self.predict(job, frame)
             stage(2)
             flats = make_flats(segments.result(), sight, self._moments(job))
         stage(3)
-        field = self.shading(flats, shaded, paper)
+        field = self.shading(flats, shaded, sight.guess, paper)
         layers = _layers(job, frame, flats, field, cancelled)
         if progress is not None:
             progress("done", len(STAGES), len(STAGES))
@@ -181,6 +187,20 @@ class Pipeline:
             known = (-F.max_pool2d(-inputs.known, factor))[0, 0].numpy()[: keep[0], : keep[1]] > 0
         return picture(outputs.shaded), Sight(picture(outputs.flat), paper > 0.6, context, known), paper
 
+    def segments(self, job: Job, frame: Frame) -> Segments:
+        """What will get one colour each, at the size regions are found at."""
+        key = (job.lineart_digest, frame)
+        drawing = self._drawings.pop(key, None) or find_drawing(job.lineart[frame.window])
+        if job.lineart_digest is not None:
+            self._drawings[key] = drawing
+            if len(self._drawings) > DRAWINGS_KEPT:
+                self._drawings.popitem(last=False)
+        flooded = None
+        if job.hints is not None:
+            strokes = collect_strokes(job.hints[frame.window])
+            flooded = flood_strokes(drawing.levels, drawing.regions, strokes, (frame.height, frame.width))
+        return find_segments(drawing.regions, flooded)
+
     def _moments(self, job: Job) -> Moments | None:
         """The contrast to give to a picture for which there is nothing to go by."""
         descriptor = self.model.descriptor
@@ -191,13 +211,13 @@ class Pipeline:
         return Moments(descriptor.palette_mean, descriptor.palette_spread)
 
     def shading(
-        self, flats: Flats, shaded: NDArray[np.float32], paper: NDArray[np.float32]
+        self, flats: Flats, shaded: NDArray[np.float32], unshaded: NDArray[np.float32], paper: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Shading field and segments at the model's size."""
         labels = resize_labels(flats.labels, *shaded.shape[:2])
         # Where nobody gave a colour the model is unsure, and its light and shade are as unsure as its hue.
         gain = self.model.descriptor.shading_gain * np.where(flats.hinted, 1.0, UNHINTED_SHADING).astype(np.float32)
-        field = shading_field(shaded, labels, flats.palette, gain, paper)
+        field = shading_field(shaded, unshaded, labels, flats.palette, gain, paper)
         return field, labels
 
 
@@ -205,17 +225,26 @@ def _has_hints(job: Job) -> bool:
     return job.hints is not None and bool(job.hints[..., 3].any())
 
 
-def _segment(job: Job, frame: Frame) -> Segments:
-    """What will get one colour each, at the size regions are found at."""
-    lineart, (h, w) = job.lineart[frame.window], (frame.height, frame.width)
+@dataclass(frozen=True)
+class Drawing:
+    """What is known of a lineart before any hint, at the size regions are found at.
+
+    Attributes:
+        regions: HxW int32 from 0.
+        levels: HxW uint8 ``flood.landscape``.
+    """
+
+    regions: NDArray[np.int32]
+    levels: NDArray[np.uint8]
+
+
+def find_drawing(lineart: NDArray[np.float32]) -> Drawing:
+    """Find regions and landscape of HxW lineart in [0, 1]; a large one is segmented at ``MAX_PIXELS``."""
+    h, w = lineart.shape
     if h * w > MAX_PIXELS:
         scale = (MAX_PIXELS / (h * w)) ** 0.5
         lineart = resize_picture(lineart, max(1, int(h * scale)), max(1, int(w * scale)))
-    regions, flooded = find_regions(lineart), None
-    if job.hints is not None:
-        strokes = collect_strokes(job.hints[frame.window])
-        flooded = flood_strokes(landscape(lineart, min(lineart.shape) / 512), regions, strokes, (h, w))
-    return find_segments(regions, flooded)
+    return Drawing(find_regions(lineart), landscape(lineart, min(lineart.shape) / 512))
 
 
 def model_inputs(job: Job, frame: Frame) -> ModelInputs:

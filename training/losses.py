@@ -22,6 +22,10 @@ SCALE_WEIGHTS = (0.7, 0.5)
 CHROMA_BOOST = 6.0
 """A saturated pixel (OKLab chroma 0.2) counts 1 + 6 * 0.2 = 2.2 times a grey one."""
 POWER = 0.5
+MATERIAL = 0.06
+"""OKLab chroma distance from a region's mean at which a pixel begins to count as another material."""
+SHADING_LIMITS = (0.15, 0.05, 0.05)
+"""Largest change of L, a and b that counts as light and shade."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class LossWeights:
     shaded: float = 1.0
     guide_start: float = 1.5
     guide_end: float = 0.7
-    shading: float = 1.0
-    gradient: float = 0.4
+    shading: float = 2.0
+    gradient: float = 1.0
     hint: float = 1.0
 
 
@@ -61,23 +65,51 @@ def reduce(picture: Tensor, factor: int) -> Tensor:
     return F.avg_pool2d(picture, factor) if factor > 1 else picture
 
 
-def gradient(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """L1 between the spatial differences over 2 px of two OKLab pictures: shading must follow the form, softly."""
-    error = a - b
+def _mean_within(values: Tensor, regions: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of BxCxHxW values over every region, laid out as the picture again."""
+    b, c, h, w = values.shape
+    count = int(regions.max()) + 1
+    index = (regions + count * torch.arange(b, device=regions.device).view(b, 1, 1)).flatten()
+    weighted = (values * weight).transpose(0, 1).reshape(c, -1)
+    sums = weighted.new_zeros(c, b * count).index_add(1, index, weighted)
+    total = weighted.new_zeros(b * count).index_add(0, index, weight.flatten()).clamp_min(1e-3)
+    return (sums / total)[:, index].reshape(c, b, h, w).transpose(0, 1)
+
+
+@torch.no_grad()
+def true_shading(lab: Tensor, regions: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Light and shade of an illustration: what varies within a region of the lineart, other materials left out.
+
+    Args:
+        lab: Bx3xHxW OKLab of the illustration.
+        regions: BxHxW region numbers.
+        weight: Bx1xHxW in [0, 1], where colour can be judged.
+
+    Returns:
+        Bx3xHxW change from the region's mean, limited, and the weight without pixels of another material.
+    """
+    chroma = lab[:, 1:]
+    off = ((chroma - _mean_within(chroma, regions, weight)) ** 2).sum(1, keepdim=True)
+    weight = weight * torch.exp(-off / MATERIAL**2)
+    change = lab - _mean_within(lab, regions, weight)
+    limits = torch.tensor(SHADING_LIMITS, device=lab.device).view(1, 3, 1, 1)
+    return change.clamp(-limits, limits), weight
+
+
+def shading_errors(residual: Tensor, truth: Tensor, regions: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared error of a shading and of its slopes over 2 px; an error of 0.1 costs about 1.
+
+    The concave distances would settle for the commonest shading, which is none; a square settles for the mean, which is
+    soft light and shade that follows the form.
+    """
+    error = residual - _mean_within(residual, regions, weight) - truth
     dx, dy = error[..., :, 2:] - error[..., :, :-2], error[..., 2:, :] - error[..., :-2, :]
     wx, wy = weight[..., :, 2:] * weight[..., :, :-2], weight[..., 2:, :] * weight[..., :-2, :]
-    x = (dx.abs() * wx).sum() / wx.sum().clamp_min(1.0)
-    y = (dy.abs() * wy).sum() / wy.sum().clamp_min(1.0)
-    return (x + y) * 2
 
+    def mean(values: Tensor, w: Tensor) -> Tensor:
+        return (values**2 * w).sum() / w.sum().clamp_min(1.0) * 100
 
-def shading_error(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """Squared error between two OKLab shadings (shaded less flat), so that 0.1 costs about 0.3.
-
-    The concave distances settle for the commonest shading, which is none; a square settles for the mean, which is soft
-    light and shade that follows the form.
-    """
-    return ((a - b) ** 2 * weight).sum() / weight.sum().clamp_min(1.0) * 30
+    return mean(error, weight), mean(dx, wx) + mean(dy, wy)
 
 
 def hint_fidelity(a: Tensor, b: Tensor, hinted: Tensor) -> Tensor:
@@ -90,16 +122,24 @@ def total_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """All terms for one batch; ``progress`` in [0, 1] anneals the guide. Returns the sum and the terms for the log."""
     guide = weights.guide_start + (weights.guide_end - weights.guide_start) * progress
-    shaded, flat = to_oklab(out.shaded), to_oklab(out.flat)
+    flat = to_oklab(out.flat)
     factor = batch.target.shape[-1] // out.shaded.shape[-1]
+    # The shading has losses of its own: it is cut out of the distance of the shaded picture, and the flat out of them.
+    residual = out.shaded - out.flat
+    shaded = to_oklab(out.flat + residual.detach())
+    light = to_oklab(out.flat.detach() + residual) - to_oklab(out.flat.detach())
     with torch.no_grad():
         true_shaded, true_flat = to_oklab(reduce(batch.target, factor)), to_oklab(reduce(batch.flat, factor))
         weight, hinted = F.avg_pool2d(batch.weight, factor), F.avg_pool2d(batch.hinted, factor)
+        shrink = out.shaded.shape[-1] // batch.regions.shape[-1]
+        judged = F.avg_pool2d(weight, shrink)
+        truth, judged = true_shading(F.avg_pool2d(true_shaded, shrink), batch.regions, judged)
+    depth, slope = shading_errors(F.avg_pool2d(light, shrink), truth, batch.regions, judged)
     terms = {
         "shaded": weights.shaded * multiscale(shaded, true_shaded, weight),
         "flat": guide * multiscale(flat, true_flat, weight),
-        "shading": weights.shading * shading_error(shaded - flat.detach(), true_shaded - true_flat, weight),
-        "gradient": weights.gradient * gradient(shaded, true_shaded, weight),
+        "shading": weights.shading * depth,
+        "gradient": weights.gradient * slope,
         "hint": weights.hint * hint_fidelity(flat, true_flat, hinted),
     }
     return torch.stack(list(terms.values())).sum(), terms

@@ -31,6 +31,7 @@ def _settle(field: NDArray[np.float32], weight: NDArray[np.float32], sigma: floa
 
 def shading_field(
     shaded: NDArray[np.float32],
+    unshaded: NDArray[np.float32],
     labels: NDArray[np.int32],
     palette: NDArray[np.uint8],
     gain: NDArray[np.float32],
@@ -43,6 +44,7 @@ def shading_field(
 
     Args:
         shaded: hxwx3 sRGB in [0, 1], the model's shaded picture.
+        unshaded: hxwx3 sRGB in [0, 1], its flat picture. What it is unsure of in colour is in both and cancels out.
         labels: hxw segments.
         palette: Nx3 colour per segment.
         gain: N strengths of the shading, one per segment.
@@ -51,7 +53,7 @@ def shading_field(
     Returns:
         hxwx3 change of sRGB bytes, in [-255, 255].
     """
-    lab = srgb_to_oklab(np.clip(shaded, 0, 1))
+    lab = srgb_to_oklab(shaded) - srgb_to_oklab(unshaded)
     count = len(palette)
     centre, seen = segment_medians(lab, labels, paper > 0.5, count)
     residual = (lab - centre.take(labels, axis=0)) * (gain * seen).astype(np.float32).take(labels)[..., None]

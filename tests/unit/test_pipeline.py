@@ -109,6 +109,15 @@ def test_the_same_job_gives_the_same_bytes(pipeline: Pipeline) -> None:
     assert np.array_equal(first.flats, second.flats)
 
 
+def test_a_lineart_known_by_its_digest_gives_the_same_bytes_and_another_its_own(pipeline: Pipeline) -> None:
+    hints = strokes(200, 300)
+    for seed in (0, 1, 0, 2, 3, 4, 0):
+        line = drawing(seed=seed)
+        kept = pipeline.run(Job(line, hints, lineart_digest=f"drawing {seed}"))
+        fresh = pipeline.run(Job(line, hints))
+        assert np.array_equal(kept.colour, fresh.colour)
+
+
 def test_a_stroke_colours_its_whole_region_and_not_the_next(pipeline: Pipeline) -> None:
     line = np.ones((256, 256), np.float32)
     cv2.circle(line, (128, 128), 70, 0.0, 3)

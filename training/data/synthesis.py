@@ -7,12 +7,16 @@ gaps, thickness, grain, grey or faint ink and scan blur (method section 1).
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.imaging.regions import find_regions
 from engine.models.base import ModelInputs
 from training.colour import rotate_hue
 
@@ -27,6 +31,7 @@ class TrainingBatch:
         flat: Bx3xHxW simplified illustration in [-1, 1].
         weight: Bx1xHxW in [0, 1]: inside the mask and off the ink, where colour can be judged.
         hinted: Bx1xHxW in [0, 1]: where strokes lie inside their own region.
+        regions: Bx(H/2)x(W/2) int64, regions of the lineart.
     """
 
     inputs: ModelInputs
@@ -34,6 +39,7 @@ class TrainingBatch:
     flat: Tensor
     weight: Tensor
     hinted: Tensor
+    regions: Tensor
 
 
 def _uniform(n: int, low: float, high: float, device: torch.device, gen: torch.Generator) -> Tensor:
@@ -135,6 +141,14 @@ def draw_lineart(
     return (1 - ink * strength - (grain * 0.04) * chance(0.2)).clamp(0, 1)
 
 
+def lineart_regions(lineart: Tensor) -> Tensor:
+    """Find the regions of Bx1xHxW lineart in [0, 1] at half its size, on the CPU: Bx(H/2)x(W/2) int64."""
+    halves = (-F.max_pool2d(-lineart, 2))[:, 0].cpu().numpy()
+    with ThreadPoolExecutor(min(len(halves), os.cpu_count() or 1)) as pool:
+        found = list(pool.map(find_regions, halves))
+    return torch.from_numpy(np.stack(found)).to(lineart.device, torch.int64)
+
+
 def make_batch(raw: dict[str, Tensor], gen: torch.Generator) -> TrainingBatch:
     """Finish a batch of ``Crops`` on its device; ``gen`` must live on the same device."""
 
@@ -162,4 +176,4 @@ def make_batch(raw: dict[str, Tensor], gen: torch.Generator) -> TrainingBatch:
     ink = torch.maximum(1 - lineart, lifted)
     weight = mask * (1 - _dilate(ink, 2)).clamp(0, 1)
     own = (hints[:, :3] - flat * coverage).abs().amax(1, keepdim=True) < 0.12
-    return TrainingBatch(inputs, target, flat, weight, coverage * own.float())
+    return TrainingBatch(inputs, target, flat, weight, coverage * own.float(), lineart_regions(lineart))
