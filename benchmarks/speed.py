@@ -194,6 +194,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Line], dict[str, Any]]:
         (f"regions alone, {SIZE}x{SIZE}", steps["regions"] * 1000, "ms", ""),
         (f"whole warm job, {SIZE}x{SIZE}", job * 1000, "ms", ""),
         ("whole job / network", job / network, "", verdict(job / network, TARGET_JOB, "")),
+        ("whole job / network and its hint prior", job / (network + steps["prior"]), "", ""),
     ]
     numbers: dict[str, Any] = {
         "seconds": steps,
