@@ -116,7 +116,7 @@ def _join(skip: Tensor, below: Tensor) -> Tensor:
 
 
 class Compact(nn.Module):
-    """The default network: about 4.4 million parameters, stride 32.
+    """The default network: about 4.1 million parameters, stride 32.
 
     The flat picture is ``own + gate * (prior - own)``: where strokes decide, the network only has to open the gate, and
     where there are none it paints its own idea. The shaded picture is a residual on the flat one. Both come at half the
