@@ -133,11 +133,11 @@ class Pipeline:
         with ThreadPoolExecutor(1) as aside:
             segments = aside.submit(self.segments, job, frame)
             stage(1)
-            shaded, sight, paper = self.predict(job, frame)
+            change, sight, paper = self.predict(job, frame)
             stage(2)
             flats = make_flats(segments.result(), sight, self._moments(job))
         stage(3)
-        field = self.shading(flats, shaded, sight.guess, paper)
+        field = self.shading(flats, change, paper)
         layers = _layers(job, frame, flats, field, cancelled)
         if progress is not None:
             progress("done", len(STAGES), len(STAGES))
@@ -163,8 +163,8 @@ class Pipeline:
         """Run the network.
 
         Returns:
-            At the size it answers in: the shaded picture, hxwx3 sRGB in [0, 1]; what the flats need of its view; and
-            the paper, hxw, 1 = no ink.
+            At the size it answers in: what it adds to its flat picture, hxwx3 change of sRGB in [-1, 1]; what the flats
+            need of its view; and the paper, hxw, 1 = no ink.
         """
         inputs = model_inputs(job, frame)
         with torch.inference_mode():
@@ -177,15 +177,18 @@ class Pipeline:
         darkest = (1 - F.max_pool2d(-inputs.lineart, factor)[0, 0]) / 2
         paper: NDArray[np.float32] = darkest.numpy()[: keep[0], : keep[1]]
 
+        def rows(x: Tensor) -> NDArray[np.float32]:
+            return np.asarray(x[0, :, : keep[0], : keep[1]].float().cpu().permute(1, 2, 0).numpy(), np.float32)
+
         def picture(x: Tensor) -> NDArray[np.float32]:
-            array = x[0, :, : keep[0], : keep[1]].float().cpu().permute(1, 2, 0).numpy()
-            return np.clip((array + 1) / 2, 0, 1)
+            return np.clip((rows(x) + 1) / 2, 0, 1)
 
         context, known = None, None
         if job.context is not None:
             context = picture(F.avg_pool2d(inputs.context, factor))
             known = (-F.max_pool2d(-inputs.known, factor))[0, 0].numpy()[: keep[0], : keep[1]] > 0
-        return picture(outputs.shaded), Sight(picture(outputs.flat), paper > 0.6, context, known), paper
+        change = rows((outputs.shaded - outputs.flat) / 2)
+        return change, Sight(picture(outputs.flat), paper > 0.6, context, known), paper
 
     def segments(self, job: Job, frame: Frame) -> Segments:
         """What will get one colour each, at the size regions are found at."""
@@ -211,13 +214,13 @@ class Pipeline:
         return Moments(descriptor.palette_mean, descriptor.palette_spread)
 
     def shading(
-        self, flats: Flats, shaded: NDArray[np.float32], unshaded: NDArray[np.float32], paper: NDArray[np.float32]
+        self, flats: Flats, change: NDArray[np.float32], paper: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Shading field and segments at the model's size."""
-        labels = resize_labels(flats.labels, *shaded.shape[:2])
+        labels = resize_labels(flats.labels, *change.shape[:2])
         # Where nobody gave a colour the model is unsure, and its light and shade are as unsure as its hue.
         gain = self.model.descriptor.shading_gain * np.where(flats.hinted, 1.0, UNHINTED_SHADING).astype(np.float32)
-        field = shading_field(shaded, unshaded, labels, flats.palette, gain, paper)
+        field = shading_field(change, labels, flats.palette, gain, paper)
         return field, labels
 
 

@@ -10,8 +10,10 @@ from engine.imaging.color import oklab_to_srgb, srgb_to_oklab
 from engine.imaging.flats import segment_medians
 
 LIGHTNESS_RANGE = 0.09
-CHROMA_RANGE = 0.03
+CHROMA_RANGE = 0.012
 """Largest change of OKLab lightness and of a or b that shading may make; the rest would be bleeding."""
+OPINION = 0.04
+"""A change of OKLab chroma about this large is no light or shade but another idea of the colour, and is left out."""
 SMOOTH = 1.2
 """Standard deviation of the smoothing, in pixels of the model's answer."""
 STRIP = 256
@@ -30,8 +32,7 @@ def _settle(field: NDArray[np.float32], weight: NDArray[np.float32], sigma: floa
 
 
 def shading_field(
-    shaded: NDArray[np.float32],
-    unshaded: NDArray[np.float32],
+    change: NDArray[np.float32],
     labels: NDArray[np.int32],
     palette: NDArray[np.uint8],
     gain: NDArray[np.float32],
@@ -43,8 +44,8 @@ def shading_field(
     no dark halo is left along the lines.
 
     Args:
-        shaded: hxwx3 sRGB in [0, 1], the model's shaded picture.
-        unshaded: hxwx3 sRGB in [0, 1], its flat picture. What it is unsure of in colour is in both and cancels out.
+        change: hxwx3 change of sRGB in [-1, 1], what the model adds to its own flat picture. What it is unsure of in
+            colour is in both of its pictures and cancels out.
         labels: hxw segments.
         palette: Nx3 colour per segment.
         gain: N strengths of the shading, one per segment.
@@ -53,10 +54,14 @@ def shading_field(
     Returns:
         hxwx3 change of sRGB bytes, in [-255, 255].
     """
-    lab = srgb_to_oklab(shaded) - srgb_to_oklab(unshaded)
+    flat = np.divide(palette, 255, dtype=np.float32)
+    base, lab_base = flat.take(labels, axis=0), srgb_to_oklab(flat).take(labels, axis=0)
+    lab = srgb_to_oklab(np.clip(base + change, 0, 1)) - lab_base
     count = len(palette)
     centre, seen = segment_medians(lab, labels, paper > 0.5, count)
-    residual = (lab - centre.take(labels, axis=0)) * (gain * seen).astype(np.float32).take(labels)[..., None]
+    residual = lab - centre.take(labels, axis=0)
+    opinion = (residual[..., 1:] ** 2).sum(-1) / OPINION**2
+    residual *= (np.exp(-opinion) * (gain * seen).astype(np.float32).take(labels))[..., None]
     residual[..., 0] = _limit(residual[..., 0], LIGHTNESS_RANGE)
     residual[..., 1:] = _limit(residual[..., 1:], CHROMA_RANGE)
     # Pixels next to ink carry a little of it: they would leave a dark halo.
@@ -65,9 +70,7 @@ def shading_field(
     wide = _settle(residual, weight, 3 * SMOOTH)
     residual = np.where(weight[..., None] > 0, residual, wide)
     residual = _settle(residual, np.maximum(weight, NO_INK_WEIGHT), SMOOTH)
-    flat = np.divide(palette, 255, dtype=np.float32)
-    changed = oklab_to_srgb(srgb_to_oklab(flat).take(labels, axis=0) + residual) - flat.take(labels, axis=0)
-    return np.asarray(changed * 255, np.float32)
+    return np.asarray((oklab_to_srgb(lab_base + residual) - base) * 255, np.float32)
 
 
 def enlarge_strip(
