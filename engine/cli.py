@@ -18,6 +18,7 @@ import click
 from engine import DEFAULT_MODEL, __version__
 from engine.errors import ColorizeError
 from engine.runtime import yield_cores
+from engine.service_commands import register
 
 if TYPE_CHECKING:
     from engine.models.checkpoint import LoadedModel
@@ -326,6 +327,8 @@ def _write(files: list[tuple[Path, Any]], layers: Path | None) -> None:
                 folder.rmdir()
         raise
 
+
+register(main, common, weights_option)
 
 if __name__ == "__main__":
     main(prog_name="engine")

@@ -56,6 +56,8 @@ def examine(weights: Path | None = None) -> list[Check]:
         ("user data", _user_data),
         ("memory", _memory),
         ("disk", _disk),
+        ("service", _service),
+        ("log", _log),
     ]
     return [_guarded(name, run) for name, run in checks]
 
@@ -165,3 +167,26 @@ def _disk() -> Check:
     if free < LEAST_DISK_GB:
         return Check("disk", "warn", f"{free:.1f} GB free at {folder}", "free some space")
     return Check("disk", "ok", f"{free:.1f} GB free at {folder}")
+
+
+def _service() -> Check:
+    from engine import life
+    from engine.wire.connection import pid_alive, read_connection
+
+    folder = life.folder()
+    connection = read_connection(folder / "engine.json")
+    if connection is None or not pid_alive(connection.pid):
+        return Check("service", "ok", f"no engine is running; sockets would be in {folder}")
+    if life.find_engine(folder) is None:
+        finding = f"the engine (process {connection.pid}) does not answer"
+        return Check("service", "warn", finding, "`engine stop` ends it, `engine serve` replaces it")
+    return Check("service", "ok", f"an engine is running (process {connection.pid})")
+
+
+def _log() -> Check:
+    from engine.life import check_log
+
+    path, trouble = check_log()
+    if trouble:
+        return Check("log", "warn", f"{path} cannot be written ({trouble})", "free some space or mend its permissions")
+    return Check("log", "ok", str(path))

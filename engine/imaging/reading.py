@@ -67,15 +67,9 @@ def read_lineart(path: Path) -> Lineart:
         ColorizeError: the file cannot be read, is no picture, animated, damaged, too large or too small.
     """
     rgba = _read(path)
-    height, width = rgba.shape[:2]
-    white = _paper_colour(rgba)
-    paper = np.ones((height, width), np.float32)
+    paper = np.ones(rgba.shape[:2], np.float32)
     ink = np.zeros_like(rgba)
-    for rows in _bands(height):
-        words = rgba[rows].view(np.uint32)[..., 0]  # a pixel each: many times faster to pick and put than four bytes
-        drawn = (words != 0xFFFFFFFF) & (rgba[rows, :, 3] > 0)
-        over = np.minimum(_over_white(words[drawn].view(np.uint8).reshape(-1, 4)) / white * 255, 255)
-        # The darkest channel, not the luminance, says how much ink there is: a yellow or a cyan line is a line too.
+    for rows, drawn, over in _drawn_pixels(rgba):
         least = _least(over)[:, None]
         paper[rows][drawn] = least[:, 0] / 255
         alpha = np.rint(255 - least)
@@ -86,12 +80,20 @@ def read_lineart(path: Path) -> Lineart:
     alpha = rgba[..., 3]
     if alpha.min() < 255:
         clear = _clear_transparent(rgba)
-        if paper.min() > 0.98 and alpha.max() > 0:  # white ink on transparent
-            return Lineart((1 - alpha.astype(np.float32) / 255).astype(np.float32), clear)
+        if _is_white_ink(paper, alpha):
+            return Lineart(_paper_under(alpha), clear)
         if np.count_nonzero((alpha >= NEAR_WHITE) & (_least(rgba) >= NEAR_WHITE)) <= 0.001 * alpha.size:
             # Nothing but ink was drawn: keep it as it is, where light ink on paper can only be told by its difference.
             return Lineart(paper, clear)
     return Lineart(paper, ink)
+
+
+def ink_to_paper(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Paper under the ink of an uint8 HxWx4 picture, float32 HxW, as ``read_lineart`` finds it in a file."""
+    paper = np.ones(rgba.shape[:2], np.float32)
+    for rows, drawn, over in _drawn_pixels(rgba):
+        paper[rows][drawn] = _least(over) / 255
+    return _paper_under(rgba[..., 3]) if _is_white_ink(paper, rgba[..., 3]) else paper
 
 
 def read_hints(path: Path, size: tuple[int, int], lineart: Path | str = "the lineart") -> NDArray[np.uint8]:
@@ -161,6 +163,28 @@ def read_context(path: Path, size: tuple[int, int], lineart: Path | str = "the l
 def _bands(height: int) -> Iterator[slice]:
     for top in range(0, height, BAND):
         yield slice(top, min(top + BAND, height))
+
+
+def _drawn_pixels(rgba: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.float32]]]:
+    """Go through a drawing in bands: rows, which of their pixels may hold ink, and those over white, Nx3 in [0, 255].
+
+    The darkest channel, not the luminance, says how much ink there is: a yellow or a cyan line is a line too.
+    """
+    white = _paper_colour(rgba)
+    for rows in _bands(rgba.shape[0]):
+        # A word is a pixel: many times faster to pick and put than four bytes.
+        words = np.ascontiguousarray(rgba[rows]).view(np.uint32)[..., 0]
+        drawn = (words != 0xFFFFFFFF) & (rgba[rows, :, 3] > 0)
+        yield rows, drawn, np.minimum(_over_white(words[drawn].view(np.uint8).reshape(-1, 4)) / white * 255, 255)
+
+
+def _is_white_ink(paper: NDArray[np.float32], alpha: NDArray[np.uint8]) -> bool:
+    """Is it nothing but white ink on a transparent ground?"""
+    return bool(alpha.max() > 0 and alpha.min() < 255 and paper.min() > 0.98)
+
+
+def _paper_under(alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return (1 - alpha.astype(np.float32) / 255).astype(np.float32)
 
 
 def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:

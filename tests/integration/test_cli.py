@@ -335,6 +335,7 @@ def test_models_lists_what_can_be_used_and_what_is_broken(small_weights: Path, t
 
 def test_doctor_passes_with_good_weights_and_names_the_remedy_for_bad_ones(small_weights: Path, tmp_path: Path) -> None:
     names = {"engine", "python", "torch", "device", "opencv", "pillow", "weights", "user data", "memory", "disk"}
+    names |= {"service", "log"}
     good = invoke("doctor", "--weights", small_weights, "--json")
     report = json.loads(good.stdout)
     assert (good.exit_code, report["ok"]) == (0, True), good.output

@@ -1,0 +1,224 @@
+"""Runs jobs on the device of choice, and on the CPU where that device does not manage."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.errors import ColorizeError
+from engine.imaging.canvas import Frame, resize_coverage
+from engine.imaging.flats import Sight
+from engine.models.checkpoint import LoadedModel, describe, find_weights, list_weights, load_model
+from engine.pipeline import Job, Layers, Pipeline, Progress
+from engine.pixels import Pixels, on_canvas, paper, picture
+from engine.wire.messages import Buffer
+
+PIPELINES_KEPT = 2
+PAPERS_KEPT = 2
+"""Linearts kept as the pipeline takes them, 4 bytes a pixel, for the next job on the same drawing."""
+LARGE = 48_000_000
+"""Pixels of a lineart above which it is not kept."""
+
+Look = Callable[[Pixels, Frame], None]
+
+
+class Watched(Pipeline):
+    """A pipeline that shows the model's own picture as soon as there is one."""
+
+    look: Look | None = None
+
+    def predict(self, job: Job, frame: Frame) -> tuple[NDArray[np.float32], Sight, NDArray[np.float32]]:
+        """Run the network, see ``Pipeline.predict``."""
+        found = super().predict(job, frame)
+        if self.look is not None:
+            change, sight, _ = found
+            self.look(_glimpse(np.clip(sight.guess + change, 0, 1), job, frame), frame)
+        return found
+
+
+def _glimpse(shaded: NDArray[np.float32], job: Job, frame: Frame) -> Pixels:
+    """The model's picture of the frame as RGBA, small, alpha 0 outside the mask."""
+    h, w = shaded.shape[:2]
+    colour = np.rint(np.ascontiguousarray(shaded) * 255).astype(np.uint8)
+    seen = np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2RGBA), np.uint8)
+    if job.mask is not None:
+        seen[..., 3] = resize_coverage(job.mask[frame.window], h, w)
+        seen[seen[..., 3] == 0] = 0
+    return seen
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client wants of a job, checked.
+
+    Attributes:
+        width, height: canvas in pixels.
+        model: name of the model.
+        size: working short side in pixels; None = the model's own.
+        seed: for models that draw lots.
+        layers: names of the wanted layers.
+        preview: show the model's picture before the layers are painted.
+        drawing: content address of the lineart; empty when nothing should be kept of it.
+    """
+
+    width: int
+    height: int
+    model: str
+    size: int | None
+    seed: int
+    layers: tuple[str, ...]
+    preview: bool
+    drawing: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job: pictures by the name of the layer, where it ran, and a word about that where one is due."""
+
+    layers: dict[str, Pixels]
+    seconds: float
+    device: str
+    size: int
+    note: str
+
+
+class Device:
+    """Models on a device.
+
+    Args:
+        wanted: auto, cpu, cuda or mps.
+        weights: what ``--weights`` was given.
+    """
+
+    def __init__(self, wanted: str, weights: Path | None) -> None:
+        self.weights = weights
+        self.kind, self.note = choose_device(wanted)
+        self._pipelines: OrderedDict[tuple[str, str], Watched] = OrderedDict()
+        self._papers: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+
+    @property
+    def loaded(self) -> list[str]:
+        """Names of the models in memory, the last used one last."""
+        return list(dict.fromkeys(model for model, _ in self._pipelines))
+
+    def models(self) -> list[dict[str, Any]]:
+        """What models there are: their descriptors, under the name to ask for them by; broken files are left out."""
+        rows = []
+        for path in list_weights(self.weights):
+            with contextlib.suppress(ColorizeError):
+                rows.append({**asdict(describe(path)), "name": path.stem})
+        return rows
+
+    def load(self, model: str) -> None:
+        """Have a model ready.
+
+        Raises:
+            ColorizeError: there is none of that name, or its file is no good.
+        """
+        self._pipeline(model, self.kind)
+
+    def run(self, wish: Wish, buffers: list[Buffer], progress: Progress, look: Look, stop: Callable[[], bool]) -> Done:
+        """Do a job.
+
+        Raises:
+            ColorizeError: the inputs do not fit together, or the model is no good.
+            ProtocolError: pixels that cannot be unpacked.
+            Cancelled: ``stop`` answered yes.
+            MemoryError: the CPU has not enough memory either.
+        """
+        started = time.perf_counter()
+        if (wish.model, self.kind) not in self._pipelines:
+            progress("loading", 0, 1)
+        kind, note = self.kind, self.note
+        job = self._job(wish, buffers)
+        try:
+            layers, size = self._colour(kind, wish, job, progress, look, stop)
+        except (RuntimeError, NotImplementedError) as e:
+            if kind == "cpu" or not _device_is_short(e):
+                raise
+            self._pipelines.pop((wish.model, kind), None)
+            _give_back(kind)
+            note = f"coloured on the CPU: {_why(kind, e)}"
+            kind = "cpu"
+            layers, size = self._colour(kind, wish, job, progress, look, stop)
+        pictures = {name: np.asarray(getattr(layers, name)) for name in wish.layers}
+        return Done(pictures, time.perf_counter() - started, kind, size, note)
+
+    def _colour(
+        self, kind: str, wish: Wish, job: Job, progress: Progress, look: Look, stop: Callable[[], bool]
+    ) -> tuple[Layers, int]:
+        pipeline = self._pipeline(wish.model, kind)
+        pipeline.look = look if wish.preview else None
+        return pipeline.run(job, progress, stop), wish.size or pipeline.model.descriptor.size
+
+    def _pipeline(self, model: str, kind: str) -> Watched:
+        found = self._pipelines.pop((model, kind), None)
+        if found is None:
+            loaded: LoadedModel = load_model(find_weights(model, self.weights), kind)
+            found = Watched(loaded, kind)
+        self._pipelines[model, kind] = found
+        while len(self._pipelines) > PIPELINES_KEPT:
+            self._pipelines.popitem(last=False)
+        return found
+
+    def _job(self, wish: Wish, buffers: list[Buffer]) -> Job:
+        by_role = {b.role: b for b in buffers}
+        hints, mask, context = (by_role.get(role) for role in ("hints", "mask", "context"))
+        return Job(
+            self._paper(by_role["lineart"], wish.drawing),
+            on_canvas(hints, wish.width, wish.height) if hints else None,
+            picture(mask) if mask else None,
+            picture(context) if context else None,
+            wish.size,
+            wish.seed,
+            wish.drawing or None,
+        )
+
+    def _paper(self, lineart: Buffer, drawing: str) -> NDArray[np.float32]:
+        found = self._papers.pop(drawing, None) if drawing else None
+        if found is None:
+            found = paper(lineart)
+        if drawing and found.size <= LARGE:
+            self._papers[drawing] = found
+            while len(self._papers) > PAPERS_KEPT:
+                self._papers.popitem(last=False)
+        return found
+
+
+def choose_device(wanted: str) -> tuple[str, str]:
+    """Choose where to run: ``cuda``, ``mps`` or ``cpu``, and a note where that is not what was asked for."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(kind for kind, ready in there.items() if ready), ""
+    if there.get(wanted):
+        return wanted, ""
+    return "cpu", f"coloured on the CPU: torch finds no {wanted} device here"
+
+
+def _device_is_short(failure: Exception) -> bool:
+    """Whether the CPU may manage what the device did not: it ran out of memory, or cannot do one of the steps."""
+    text = str(failure).lower()
+    return isinstance(failure, NotImplementedError) or "out of memory" in text or "alloc_failed" in text
+
+
+def _why(kind: str, failure: Exception) -> str:
+    if isinstance(failure, NotImplementedError):
+        return f"the {kind} device cannot do one of the model's steps"
+    return f"the {kind} device had not enough free memory"
+
+
+def _give_back(kind: str) -> None:
+    if kind == "cuda":
+        torch.cuda.empty_cache()
+    elif kind == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,104 @@
+"""The two sockets to one engine, and the monitors that tell when they break."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+
+import zmq
+
+from .connection import Connection
+from .messages import MAX_HEADER, MAX_PIXELS, Data
+
+UP, DOWN, REFUSED = "up", "down", "refused"
+CHANNELS = ("control", "jobs")
+_WAITING = {"jobs": 2, "control": 100}
+"""Messages libzmq may hold back per channel; what is held by us instead can still be cancelled and costs no copy."""
+
+
+class Link:
+    """Sockets to one engine. Used by one thread only, which closes it."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], connection: Connection) -> None:
+        """Start connecting; nothing waits here.
+
+        Raises:
+            zmq.ZMQError: an endpoint or a key is no good.
+        """
+        self.connection = connection
+        self.up = dict.fromkeys(CHANNELS, False)
+        self.sockets: dict[str, zmq.Socket[bytes]] = {}
+        self.monitors: dict[str, zmq.Socket[bytes]] = {}
+        try:
+            for channel in CHANNELS:
+                self._connect(context, channel)
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, context: zmq.Context[zmq.Socket[bytes]], channel: str) -> None:
+        known = self.connection
+        socket = self.sockets[channel] = context.socket(zmq.DEALER)
+        socket.linger = 0
+        # Without a peer nothing is queued, so nothing old reaches an engine that comes back.
+        socket.immediate = True
+        socket.sndhwm = _WAITING[channel]
+        socket.maxmsgsize = MAX_PIXELS * 4 + MAX_HEADER
+        socket.reconnect_ivl = 100
+        socket.reconnect_ivl_max = 1000
+        if known.server_key:
+            socket.curve_serverkey = known.server_key.encode("ascii", "replace")
+            socket.curve_publickey = known.client_public.encode("ascii", "replace")
+            socket.curve_secretkey = known.client_secret.encode("ascii", "replace")
+        self.monitors[channel] = socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED
+            | zmq.EVENT_DISCONNECTED
+            | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+            | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+        )
+        self.monitors[channel].linger = 0
+        socket.connect(known.jobs if channel == "jobs" else known.control)
+
+    def changes(self, channel: str) -> list[str]:
+        """What happened to a socket since the last call: ``UP``, ``DOWN`` or ``REFUSED``, in order."""
+        found = []
+        with contextlib.suppress(zmq.Again):
+            while True:
+                frames = self.monitors[channel].recv_multipart(zmq.NOBLOCK)
+                # Parsed here, as pyzmq's own parser imports asyncio.
+                number = struct.unpack("=Hi", frames[0])[0]
+                if number == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    found.append(UP)
+                else:
+                    found.append(DOWN if number == zmq.EVENT_DISCONNECTED else REFUSED)
+                self.up[channel] = found[-1] == UP
+        return found
+
+    def send(self, channel: str, frames: list[Data]) -> bool:
+        """Hand a message over; False where there is no peer or it does not keep up."""
+        try:
+            # Copied: sending without a copy would start pyzmq's own collector thread, which stays for good.
+            self.sockets[channel].send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self, channel: str) -> list[Data] | None:
+        """The next message, not copied; None where there is none."""
+        try:
+            frames = self.sockets[channel].recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        return [f.buffer for f in frames]
+
+    def close(self) -> None:
+        """Close everything."""
+        for channel, socket in self.sockets.items():
+            if channel in self.monitors:
+                with contextlib.suppress(zmq.ZMQError):
+                    socket.disable_monitor()
+                self.monitors[channel].close(0)
+            socket.close(0)
+        self.sockets.clear()
+        self.monitors.clear()

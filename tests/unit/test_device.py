@@ -1,0 +1,67 @@
+"""The device side of the service: which device, and what happens where it does not manage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from engine.device import Device, Done, Wish, _device_is_short, choose_device
+from engine.pixels import on_canvas
+from engine.wire.messages import Buffer
+
+Pixels = NDArray[np.uint8]
+
+
+def run_out(*_: object) -> None:
+    raise torch.cuda.OutOfMemoryError("out of memory. Tried to allocate 2.00 GiB.")
+
+
+def run(device: Device, line: Pixels) -> tuple[list[str], Done]:
+    stages: list[str] = []
+    wish = Wish(line.shape[1], line.shape[0], "small", 64, 0, ("colour",), False, "")
+    lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
+    done = device.run(wish, [lineart], lambda stage, *_: stages.append(stage), lambda *_: None, lambda: False)
+    return stages, done
+
+
+def test_a_device_that_does_not_manage_gives_way_to_the_cpu(small_weights: Path, sketch: Callable[..., Pixels]) -> None:
+    _, expected = run(Device("cpu", small_weights), sketch())
+    # torch's device without memory stands for a graphics card that runs out of it in the middle of a job.
+    device = Device("cpu", small_weights)
+    device.kind = "meta"
+    device.load("small")
+    device._pipelines["small", "meta"].model.network.register_forward_pre_hook(run_out)
+    stages, done = run(device, sketch())
+    assert stages.count("regions") == 2
+    assert (done.device, done.note) == ("cpu", "coloured on the CPU: the meta device had not enough free memory")
+    np.testing.assert_array_equal(done.layers["colour"], expected.layers["colour"])
+    assert device.kind == "meta"
+    assert device.loaded == ["small"]
+
+
+def test_lack_of_memory_is_told_from_bugs() -> None:
+    assert _device_is_short(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    assert _device_is_short(RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"))
+    assert _device_is_short(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert not _device_is_short(RuntimeError("shape '[1, 2]' is invalid for input of size 3"))
+
+
+def test_a_device_that_is_not_there_is_replaced_with_a_note() -> None:
+    assert choose_device("cpu") == ("cpu", "")
+    assert choose_device("auto")[1] == ""
+    missing = "mps" if not torch.backends.mps.is_available() else "cuda"
+    assert choose_device(missing) == ("cpu", f"coloured on the CPU: torch finds no {missing} device here")
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (3, 2), (-2, -1), (7, 5), (-10, 0), (9, 9)])
+def test_hints_lie_where_they_belong_also_over_the_edge(x: int, y: int) -> None:
+    part = np.random.default_rng(0).integers(1, 255, (4, 5, 4), dtype=np.uint8)
+    canvas = np.zeros((30, 30, 4), np.uint8)
+    canvas[10 + y : 14 + y, 10 + x : 15 + x] = part
+    found = on_canvas(Buffer("hints", 5, 4, "RGBA8", x, y, data=part.tobytes()), 9, 8)
+    np.testing.assert_array_equal(found, canvas[10:18, 10:19])
