@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from engine import DEFAULT_MODEL, __version__
+from engine.batch_command import register_batch
 from engine.errors import ColorizeError
 from engine.runtime import yield_cores
 from engine.service_commands import register
@@ -329,6 +330,7 @@ def _write(files: list[tuple[Path, Any]], layers: Path | None) -> None:
 
 
 register(main, common, weights_option)
+register_batch(main, common, weights_option)
 
 if __name__ == "__main__":
     main(prog_name="engine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -112,11 +113,15 @@ class Device:
         return list(dict.fromkeys(model for model, _ in self._pipelines))
 
     def models(self) -> list[dict[str, Any]]:
-        """What models there are: their descriptors, under the name to ask for them by; broken files are left out."""
+        """What models there are: their descriptors, under the name to ask for them by; broken files are left out.
+
+        The digest of the file tells weights apart that were trained again under the same name.
+        """
         rows = []
         for path in list_weights(self.weights):
-            with contextlib.suppress(ColorizeError):
-                rows.append({**asdict(describe(path)), "name": path.stem})
+            with contextlib.suppress(ColorizeError, OSError):
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+                rows.append({**asdict(describe(path)), "name": path.stem, "digest": digest})
         return rows
 
     def load(self, model: str) -> None:

@@ -127,10 +127,13 @@ class Message:
 
 
 def digest(width: int, height: int, order: str, pixels: Data) -> str:
-    """Content address of uncompressed pixels: 32 hexadecimal digits of BLAKE2b over size, order and bytes."""
-    h = hashlib.blake2b(f"{width}x{height} {order} ".encode("ascii"), digest_size=16)
+    """Content address of uncompressed pixels: the first 32 hexadecimal digits of SHA-256 over size, order and bytes.
+
+    Processors of the last ten years have instructions for it, which makes it over twice as fast as BLAKE2b.
+    """
+    h = hashlib.sha256(f"{width}x{height} {order} ".encode("ascii"))
     h.update(pixels)
-    return h.hexdigest()
+    return h.hexdigest()[:32]
 
 
 def encode(message: Message) -> list[Data]:

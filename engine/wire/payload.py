@@ -14,10 +14,8 @@ EMPTY = bytes(LONG)
 EMPTY_BLOCK = bytes(BLOCK)
 SPARSE_ROLES = ("hints", "mask", "context")
 """What is mostly empty in practice; line art is not."""
-DENSE = 0.5
-"""Share of blocks that hold something above which packing a large picture takes longer than sending it."""
 SMALL = 4 * 1024 * 1024
-"""Bytes that are packed in any case."""
+"""Bytes up to which packing must be quick; more are packed well, since sending and keeping them costs more."""
 
 
 @dataclass
@@ -109,15 +107,14 @@ def _deflated_empty(size: int) -> bytes:
 
 
 def pack(data: memoryview) -> bytes | None:
-    """Compress mostly empty pixels to a zlib stream, some ten times faster than zlib would; None where it is no use.
+    """Compress mostly empty pixels to a zlib stream, faster than zlib would; None where it is no use.
 
     Empty stretches are recognised by comparison and stand for a piece compressed beforehand; zlib itself only sees the
     blocks that hold something.
     """
     starts = range(0, len(data), BLOCK)
     filled = [s for s in starts if not EMPTY_BLOCK.startswith(data[s : s + BLOCK])]
-    if len(data) > SMALL and len(filled) > DENSE * len(starts):
-        return None
+    level = 1 if len(data) <= SMALL else 4
     pieces, check, position = [b"\x78\x01"], 1, 0
 
     def skip(upto: int) -> int:
@@ -139,7 +136,7 @@ def pack(data: memoryview) -> bytes | None:
             last += 1
         skip(filled[first])
         stretch = data[filled[first] : filled[last] + BLOCK]
-        pieces.append(_deflated(stretch, 1))
+        pieces.append(_deflated(stretch, level))
         check = zlib.adler32(stretch, check)
         position += len(stretch)
         first = last + 1
