@@ -15,6 +15,8 @@ from typing import Any, Union
 
 import msgpack
 
+from . import sparse
+
 PROTOCOL = 1
 MAX_HEADER = 64 * 1024
 """Bytes of a header."""
@@ -24,8 +26,9 @@ MAX_SIDE = 30000
 MAX_PIXELS = 120 * 1000 * 1000
 """Pixels of a picture."""
 CHANNELS = {"L8": 1, "RGBA8": 4, "BGRA8": 4}
-CODECS = ("raw", "zlib", "none")
-"""How pixels travel: as they are, compressed, or not at all because the engine should still have them by digest."""
+CODECS = ("raw", "zlib", "sparse", "none")
+"""How pixels travel: as they are, compressed, compressed without what is empty, or not at all because the engine should
+still have them by digest."""
 MAX_NAME = 64
 """Characters of an id, a session, a role, a type or a digest."""
 
@@ -86,6 +89,11 @@ class Buffer:
         """
         if self.data is None:
             raise ProtocolError("no_pixels", f"the pixels of '{self.role}' did not come along", "send them whole")
+        if self.codec == "sparse":
+            try:
+                return sparse.unpack(self.data, self.size)
+            except ValueError as e:
+                raise ProtocolError("bad_pixels", f"the pixels of '{self.role}' cannot be unpacked ({e})") from e
         if self.codec != "zlib":
             return self.data
         unpacker = zlib.decompressobj()
@@ -265,7 +273,7 @@ def decode(frames: Sequence[Data]) -> Message:
                 parent=ident,
             )
         # zlib's worst case grows by less than a thousandth.
-        if b.codec == "zlib" and len(frame) > b.size + b.size // 1000 + 64:
+        if b.codec in ("zlib", "sparse") and len(frame) > sparse.longest(b.size):
             raise ProtocolError("bad_pixels", f"'{b.role}' is longer compressed than it could be", parent=ident)
         b.data = frame
     parent, session = _text(header, "parent", ident, ""), _text(header, "session", ident, "")

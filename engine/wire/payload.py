@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
-from .messages import MAX_PIXELS, Buffer, Data, Message, ProtocolError, digest
+from .messages import MAX_PIXELS, Buffer, Message, ProtocolError, digest
+from .sparse import pack
 
-BLOCK = 16 * 1024
-LONG = 16 * BLOCK
-EMPTY = bytes(LONG)
-EMPTY_BLOCK = bytes(BLOCK)
 SPARSE_ROLES = ("hints", "mask", "context")
 """What is mostly empty in practice; line art is not."""
-SMALL = 4 * 1024 * 1024
-"""Bytes up to which packing must be quick; more are packed well, since sending and keeping them costs more."""
 
 
 @dataclass
@@ -79,7 +72,7 @@ def prepare(buffer: Buffer) -> Buffer:
         data = memoryview(buffer.data).cast("B")
     except TypeError as e:
         raise ProtocolError("bad_pixels", f"the pixels of '{buffer.role}' do not lie in one piece ({e})") from e
-    if buffer.codec == "zlib":
+    if buffer.codec in ("zlib", "sparse"):
         known = buffer.digest or digest(buffer.width, buffer.height, buffer.order, buffer.pixels())
         return replace(buffer, digest=known)
     if data.nbytes != buffer.size:
@@ -89,58 +82,8 @@ def prepare(buffer: Buffer) -> Buffer:
             f"but has {data.nbytes}",
         )
     known = buffer.digest or digest(buffer.width, buffer.height, buffer.order, data)
-    packed = pack(data) if buffer.role in SPARSE_ROLES else None
-    if packed is None:
-        return replace(buffer, digest=known, data=data)
-    return replace(buffer, digest=known, codec="zlib", data=packed)
-
-
-def _deflated(data: Data, level: int) -> bytes:
-    """Bytes of deflate that stand on their own and end on a byte, so that such pieces can be strung together."""
-    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
-    return packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
-
-
-@lru_cache(maxsize=8)
-def _deflated_empty(size: int) -> bytes:
-    return _deflated(EMPTY[:size], 9)
-
-
-def pack(data: memoryview) -> bytes | None:
-    """Compress mostly empty pixels to a zlib stream, faster than zlib would; None where it is no use.
-
-    Empty stretches are recognised by comparison and stand for a piece compressed beforehand; zlib itself only sees the
-    blocks that hold something.
-    """
-    starts = range(0, len(data), BLOCK)
-    filled = [s for s in starts if not EMPTY_BLOCK.startswith(data[s : s + BLOCK])]
-    level = 1 if len(data) <= SMALL else 4
-    pieces, check, position = [b"\x78\x01"], 1, 0
-
-    def skip(upto: int) -> int:
-        nonlocal check, position
-        start = position
-        while position < upto:
-            size = LONG if upto - position >= LONG else min(BLOCK, upto - position)
-            pieces.append(_deflated_empty(size))
-            position += size
-        # Adler-32 of zeros: the low sum stays, the high one grows by the low one for each.
-        low, high = check & 0xFFFF, check >> 16
-        check = ((high + (position - start) * low) % 65521) << 16 | low
-        return position
-
-    first = 0
-    while first < len(filled):
-        last = first
-        while last + 1 < len(filled) and filled[last + 1] == filled[last] + BLOCK:
-            last += 1
-        skip(filled[first])
-        stretch = data[filled[first] : filled[last] + BLOCK]
-        pieces.append(_deflated(stretch, level))
-        check = zlib.adler32(stretch, check)
-        position += len(stretch)
-        first = last + 1
-    skip(len(data))
-    # An empty last block, then the check sum.
-    packed = b"".join([*pieces, b"\x03\x00", check.to_bytes(4, "big")])
-    return packed if len(packed) < len(data) else None
+    if buffer.role in SPARSE_ROLES:
+        packed = pack(data)
+        if len(packed) < data.nbytes // 2:
+            return replace(buffer, digest=known, codec="sparse", data=packed)
+    return replace(buffer, digest=known, data=data)

@@ -361,7 +361,7 @@ def test_pixels_are_sent_once_and_again_when_they_are_needed(start: Callable[...
     talk.last(talk.client.colorize({}, [line, Buffer("hints", 512, 512, "RGBA8", data=bytes(hints))]))
     hints[4000:4400] = os.urandom(400)
     talk.last(talk.client.colorize({}, [line, Buffer("hints", 512, 512, "RGBA8", data=bytes(hints))]))
-    assert [m["codecs"] for m in engine.heard()] == [["raw"], ["none", "zlib"], ["none", "zlib"]]
+    assert [m["codecs"] for m in engine.heard()] == [["raw"], ["none", "sparse"], ["none", "sparse"]]
     assert engine.heard()[2]["bytes"] < 0.02 * (engine.heard()[0]["bytes"] + len(hints))
     talk.last(talk.client.submit("forget", control=True))
     ident = talk.client.colorize({}, [line, other])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -33,10 +34,12 @@ from engine.wire import (
     read_connection,
     remove_connection,
     runtime_folder,
+    sparse,
     write_connection,
 )
 from engine.wire.messages import CHANNELS, MAX_BUFFERS, MAX_HEADER, MAX_NAME
-from engine.wire.payload import BLOCK, LONG, pack, prepare
+from engine.wire.payload import prepare
+from engine.wire.sparse import BLOCK
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
@@ -54,8 +57,9 @@ def buffers(draw: st.DrawFn) -> Buffer:
     width, height, order = draw(st.integers(1, 9)), draw(st.integers(1, 9)), draw(st.sampled_from(sorted(CHANNELS)))
     size = width * height * CHANNELS[order]
     pixels = draw(st.binary(min_size=size, max_size=size))
-    codec = draw(st.sampled_from(["raw", "zlib", "none"]))
-    data = {"raw": pixels, "zlib": zlib.compress(pixels), "none": None}[codec]
+    codec = draw(st.sampled_from(["raw", "zlib", "sparse", "none"]))
+    ways = {"raw": pixels, "zlib": zlib.compress(pixels), "sparse": sparse.pack(memoryview(pixels)), "none": None}
+    data = ways[codec]
     known = digest(width, height, order, pixels)
     x, y = draw(st.integers(-30000, 30000)), draw(st.integers(-30000, 30000))
     return Buffer(draw(names), width, height, order, x, y, known, codec, data)
@@ -207,7 +211,9 @@ def test_damaged_messages_do_no_harm(message: Message, data: st.DataObject) -> N
     only_refused([bytes(f) for f in frames])
 
 
-values = plain | st.sampled_from([0, 1, -1, 2**31, 2**63, True, "raw", "zlib", "none", "L8", "RGBA8", "x" * 99, b"b"])
+values = plain | st.sampled_from(
+    [0, 1, -1, 2**31, 2**63, True, "raw", "zlib", "sparse", "none", "L8", "RGBA8", "x" * 99, b"b"]
+)
 fields = st.sampled_from(["v", "id", "parent", "type", "session", "body", "buffers"])
 parts = st.sampled_from(["role", "width", "height", "order", "x", "y", "digest", "codec"])
 
@@ -272,31 +278,47 @@ def test_what_the_other_side_would_refuse_is_not_sent(message: Message) -> None:
 
 
 @given(
-    st.integers(0, 3 * LONG),
-    st.lists(st.tuples(st.integers(0, 3 * LONG), st.binary(min_size=1, max_size=300)), max_size=6),
+    st.integers(0, 40 * BLOCK),
+    st.lists(st.tuples(st.integers(0, 40 * BLOCK), st.binary(min_size=1, max_size=2000)), max_size=6),
 )
 @QUICK
-def test_packed_pixels_are_ordinary_zlib(length: int, strokes: list[tuple[int, bytes]]) -> None:
+def test_sparse_pixels_come_back_as_they_were(length: int, strokes: list[tuple[int, bytes]]) -> None:
     pixels = bytearray(length)
     for at, stroke in strokes:
         pixels[at : at + len(stroke)] = stroke
     del pixels[length:]
-    packed = pack(memoryview(bytes(pixels)))
-    if packed is None:
-        assert length < 5000
-    else:
-        unpacker = zlib.decompressobj()
-        assert unpacker.decompress(packed) == pixels
-        assert unpacker.eof
-        assert len(packed) < 1000 + length // 500 + 2 * sum(len(s) for _, s in strokes)
+    packed = sparse.pack(memoryview(bytes(pixels)))
+    assert sparse.unpack(packed, length) == pixels
+    assert len(packed) <= sparse.longest(length)
+
+
+@given(st.binary(max_size=200), st.integers(1, 20 * BLOCK))
+@QUICK
+def test_no_sparse_stream_breaks_the_unpacker(raw: bytes, size: int) -> None:
+    for packed in (raw, zlib.compress(raw)):
+        with contextlib.suppress(ValueError):
+            assert len(sparse.unpack(packed, size)) == size
+
+
+def test_damaged_sparse_pixels_are_refused() -> None:
+    pixels = bytes(2 * BLOCK) + b"x" * BLOCK + bytes(BLOCK)
+    good = sparse.pack(memoryview(pixels))
+    more = zlib.compress(b"\x04" + b"x" * 2 * BLOCK)
+    fewer = zlib.compress(b"\x0c" + b"x" * BLOCK)
+    bomb = zlib.compress(b"\x0f" + bytes(10_000_000))
+    for data in (good[:-1], good + b"x", b"", b"junk", more, fewer, bomb):
+        with pytest.raises(ProtocolError) as caught:
+            Buffer("mask", 512, 4, "L8", codec="sparse", data=data).pixels()
+        assert caught.value.code == "bad_pixels"
+    assert Buffer("mask", 512, 4, "L8", codec="sparse", data=good).pixels() == pixels
 
 
 def test_preparing_leaves_the_original_and_keeps_the_content() -> None:
-    pixels = bytes(BLOCK) + bytes(range(256)) * 16 + bytes(BLOCK * 3 - 4096)
+    pixels = bytes(16384) + bytes(range(256)) * 16 + bytes(3 * 16384 - 4096)
     hints = Buffer("hints", 128, 128, "RGBA8", data=pixels)
     ready = prepare(hints)
     assert hints.codec == "raw"
-    assert ready.codec == "zlib"
+    assert ready.codec == "sparse"
     assert ready.pixels() == pixels
     assert ready.digest == digest(128, 128, "RGBA8", pixels)
     assert prepare(ready) == ready
