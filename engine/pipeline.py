@@ -23,7 +23,7 @@ from engine.errors import ColorizeError
 from engine.imaging.canvas import Frame, choose_frame, pad_to, resize_coverage, resize_labels, resize_picture
 from engine.imaging.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
 from engine.imaging.flood import landscape
-from engine.imaging.regions import MAX_PIXELS, find_regions
+from engine.imaging.regions import at_segmentation_size, distance_to_ink, find_regions
 from engine.imaging.shading import STRIP, enlarge_strip, shading_field, shading_layer
 from engine.imaging.strokes import collect_strokes, flood_strokes, hint_map
 from engine.models.base import ModelInputs, ModelOutputs
@@ -242,12 +242,10 @@ class Drawing:
 
 
 def find_drawing(lineart: NDArray[np.float32]) -> Drawing:
-    """Find regions and landscape of HxW lineart in [0, 1]; a large one is segmented at ``MAX_PIXELS``."""
-    h, w = lineart.shape
-    if h * w > MAX_PIXELS:
-        scale = (MAX_PIXELS / (h * w)) ** 0.5
-        lineart = resize_picture(lineart, max(1, int(h * scale)), max(1, int(w * scale)))
-    return Drawing(find_regions(lineart), landscape(lineart, min(lineart.shape) / 512))
+    """Find regions and landscape of HxW lineart in [0, 1]; a large one is made smaller."""
+    lineart = at_segmentation_size(lineart)
+    distance = distance_to_ink(lineart)
+    return Drawing(find_regions(lineart, distance), landscape(lineart, min(lineart.shape) / 512, distance))
 
 
 def model_inputs(job: Job, frame: Frame) -> ModelInputs:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.imaging.regions import find_ink
+from engine.imaging.regions import distance_to_ink
 
 OPEN = 14.0
 """Distance to the nearest ink, in units of 1/512 of the short side, from which paper counts as fully open."""
@@ -31,19 +31,21 @@ def level_of(distance: float) -> int:
 _LEVELS = np.array([level_of(i / _FINE) for i in range(256)], np.uint8)
 
 
-def landscape(lineart: NDArray[np.float32], unit: float) -> NDArray[np.uint8]:
+def landscape(
+    lineart: NDArray[np.float32], unit: float, distance: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]:
     """Turn a drawing into levels: 0 open paper, rising towards lines, ``INK`` to 255 ink by its darkness.
 
     Args:
         lineart: HxW in [0, 1], 1 = paper.
         unit: pixels per unit; 1 for a picture with a short side of 512.
+        distance: HxW ``distance_to_ink`` of it when the caller has it already.
     """
-    ink = find_ink(lineart)
-    distance = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    distance = distance_to_ink(lineart) if distance is None else distance
     levels = cv2.LUT(cv2.convertScaleAbs(distance, alpha=_FINE / unit), _LEVELS)
     # cv2.convertScaleAbs rounds and saturates; darkness 0 maps to INK and 1 to 255.
     darkness = cv2.convertScaleAbs(lineart, alpha=-(255 - INK), beta=255)
-    return np.asarray(np.where(ink, np.maximum(darkness, INK), levels), np.uint8)
+    return np.asarray(np.where(distance == 0, np.maximum(darkness, INK), levels), np.uint8)
 
 
 def flood(levels: NDArray[np.uint8], markers: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -44,6 +44,21 @@ def find_ink(lineart: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(dark | (hat > 40), np.bool_)
 
 
+def distance_to_ink(lineart: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distance of every pixel to the nearest ink in pixels, HxW, 0 on ink; huge where there is no ink at all."""
+    paper = (~find_ink(lineart)).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(paper, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
+
+
+def at_segmentation_size(lineart: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The drawing itself, or one of ``MAX_PIXELS`` where it is larger."""
+    h, w = lineart.shape
+    if h * w <= MAX_PIXELS:
+        return lineart
+    scale = (MAX_PIXELS / (h * w)) ** 0.5
+    return resize_picture(lineart, max(1, int(h * scale)), max(1, int(w * scale)))
+
+
 def nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Give every pixel labelled 0 the label of the nearest labelled pixel. All zero stays all zero."""
     empty = labels == 0
@@ -136,11 +151,12 @@ class _Growth:
         return [-int(math.log(deepest[part]) / math.log(SHRINK)) for part in fresh]
 
 
-def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
+def find_regions(lineart: NDArray[np.float32], distance: NDArray[np.float32] | None = None) -> NDArray[np.int32]:
     """Split a drawing into regions, closing gaps in its lines.
 
     Args:
         lineart: HxW in [0, 1], 1 = paper.
+        distance: HxW ``distance_to_ink`` of it when the caller has it already; of at most ``MAX_PIXELS``.
 
     Returns:
         HxW int32, regions numbered from 0 without holes in the numbering. Ink belongs to the nearest region; a drawing
@@ -148,13 +164,10 @@ def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
     """
     h, w = lineart.shape
     if h * w > MAX_PIXELS:
-        scale = (MAX_PIXELS / (h * w)) ** 0.5
-        size = (max(1, int(w * scale)), max(1, int(h * scale)))
-        small = find_regions(resize_picture(lineart, size[1], size[0]))
-        return resize_labels(small, h, w)
-    paper = (~find_ink(lineart)).astype(np.uint8)
+        return resize_labels(find_regions(at_segmentation_size(lineart)), h, w)
     # The border of the canvas is no wall: a ball may hang over it.
-    depth = cv2.distanceTransform(paper, cv2.DIST_L2, cv2.DIST_MASK_5)
+    depth = distance_to_ink(lineart) if distance is None else distance
+    paper = depth > 0
     if not paper.any():
         return np.zeros((h, w), np.int32)
     least = max(3.0, LEAST_AREA * (min(h, w) / 512) ** 2)
@@ -167,7 +180,7 @@ def find_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
         coarse = np.asarray(coarse, np.float32)
         growth.step(level, coarse > radius, 1, coarse / radius if level == 0 else None)
         radius, level = radius / SHRINK, level + 1
-    growth.step(level, paper > 0, least)
+    growth.step(level, paper, least)
     labels = nearest_label(growth.labels)
     used = np.zeros(len(growth.born), np.bool_)
     used[labels] = True
