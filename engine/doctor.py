@@ -130,7 +130,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _user_data() -> Check:
-    from engine.models.checkpoint import user_data_folder
+    from engine.folders import user_data_folder
 
     folder = user_data_folder().absolute()
     try:
@@ -160,7 +160,7 @@ def free_memory_gb() -> float | None:
 
 
 def _disk() -> Check:
-    from engine.models.checkpoint import user_data_folder
+    from engine.folders import user_data_folder
 
     folder = _existing(user_data_folder().absolute())
     free = shutil.disk_usage(folder).free / 2**30

@@ -20,7 +20,9 @@ from typing import Any
 import zmq
 
 from engine.errors import ColorizeError
+from engine.folders import user_data_folder
 from engine.wire.connection import Connection, FolderError, pid_alive, read_connection, runtime_folder
+from engine.wire.link import use_keys
 from engine.wire.messages import Message, ProtocolError, decode, encode
 
 ANSWER = 1.0
@@ -43,15 +45,8 @@ def folder() -> Path:
 
 
 def log_file() -> Path:
-    """Where the engine writes its log: in the user's data folder, as ``engine.models.checkpoint`` knows it."""
-    # Repeated here because that module brings torch in.
-    if sys.platform == "win32":
-        data = Path(os.environ.get("LOCALAPPDATA", Path.home())) / "colorize"
-    elif sys.platform == "darwin":
-        data = Path.home() / "Library" / "Application Support" / "colorize"
-    else:
-        data = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "colorize"
-    return data / "logs" / "engine.log"
+    """Where the engine writes its log: in the user's data folder."""
+    return user_data_folder() / "logs" / "engine.log"
 
 
 class _Log(logging.handlers.RotatingFileHandler):
@@ -130,10 +125,7 @@ def ask(connection: Connection, kind: str, body: dict[str, Any] | None = None, w
     door.linger = 0
     deadline = time.monotonic() + wait
     try:
-        if connection.server_key:
-            door.curve_serverkey = connection.server_key.encode("ascii")
-            door.curve_publickey = connection.client_public.encode("ascii")
-            door.curve_secretkey = connection.client_secret.encode("ascii")
+        use_keys(door, connection)
         door.connect(connection.control)
         door.send_multipart(encode(question))
         while door.poll(max(0, int((deadline - time.monotonic()) * 1000))):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.errors import ColorizeError
+from engine.folders import user_data_folder
 from engine.models.base import Descriptor
 from engine.models.registry import ARCHITECTURES, parse_config
 
@@ -33,15 +33,6 @@ class LoadedModel:
     descriptor: Descriptor
     path: Path
     metadata: dict[str, str]
-
-
-def user_data_folder() -> Path:
-    """The folder of the user's own weights and settings, by the platform's custom; it need not exist."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "colorize"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "colorize"
-    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "colorize"
 
 
 def search_folders(explicit: Path | None) -> list[Path]:

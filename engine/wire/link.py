@@ -16,6 +16,18 @@ _WAITING = {"jobs": 2, "control": 100}
 """Messages libzmq may hold back per channel; what is held by us instead can still be cancelled and costs no copy."""
 
 
+def use_keys(socket: zmq.Socket[bytes], connection: Connection) -> None:
+    """Have a socket speak CURVE where the engine of ``connection`` does.
+
+    Raises:
+        zmq.ZMQError: a key is no good.
+    """
+    if connection.server_key:
+        socket.curve_serverkey = connection.server_key.encode("ascii", "replace")
+        socket.curve_publickey = connection.client_public.encode("ascii", "replace")
+        socket.curve_secretkey = connection.client_secret.encode("ascii", "replace")
+
+
 class Link:
     """Sockets to one engine. Used by one thread only, which closes it."""
 
@@ -46,10 +58,7 @@ class Link:
         socket.maxmsgsize = MAX_PIXELS * 4 + MAX_HEADER
         socket.reconnect_ivl = 100
         socket.reconnect_ivl_max = 1000
-        if known.server_key:
-            socket.curve_serverkey = known.server_key.encode("ascii", "replace")
-            socket.curve_publickey = known.client_public.encode("ascii", "replace")
-            socket.curve_secretkey = known.client_secret.encode("ascii", "replace")
+        use_keys(socket, known)
         self.monitors[channel] = socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED
             | zmq.EVENT_DISCONNECTED

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pytest
 import zmq
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from engine.wire.messages import Buffer, Message, decode, digest, encode
 Pixels = NDArray[np.uint8]
 LAST = ("result", "error", "cancelled")
 PATIENCE = 40.0
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
 def until(condition: Callable[[], Any], wait: float = PATIENCE) -> Any:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from service_helpers import Caller, Engine, until
+from service_helpers import Caller, Engine, posix, until
 
 from engine.batch_command import Progress, in_time
 from engine.batch_plan import Record, find_frames, natural
@@ -28,14 +28,6 @@ from engine.wire.connection import read_connection
 Pixels = NDArray[np.uint8]
 Sketch = Callable[..., Pixels]
 ROOT = Path(__file__).resolve().parents[2]
-posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Iterator[Engine]:
-    engine = Engine(tmp_path_factory.mktemp("engine"), small_weights)
-    yield engine
-    engine.close()
 
 
 @pytest.fixture

@@ -19,21 +19,12 @@ import psutil
 import pytest
 import zmq
 from numpy.typing import NDArray
-from service_helpers import LAST, Caller, Engine, layer, picture, until
+from service_helpers import LAST, Caller, Engine, layer, picture, posix, until
 
 from engine.wire.messages import PROTOCOL, Buffer, Message, digest, encode
 
 Pixels = NDArray[np.uint8]
 Sketch = Callable[..., Pixels]
-posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Iterator[Engine]:
-    """An engine for the tests that leave it as it was."""
-    engine = Engine(tmp_path_factory.mktemp("engine"), small_weights)
-    yield engine
-    engine.close()
 
 
 @pytest.fixture
@@ -401,15 +392,20 @@ def test_garbage_harms_nobody(shared: Engine, call: Callable[..., Caller], sketc
 # Life
 
 
+def one_at_work(caller: Caller, sketch: Sketch, poster: Pixels) -> tuple[int, str, str]:
+    """Have the device work on a large job while a small one waits: its process, and the ids of both."""
+    worker: int = caller.ready()["worker"]["pid"]
+    first, second = caller.colorize(poster), caller.colorize(sketch())
+    caller.until(first, "progress")
+    return worker, first, second
+
+
 @posix
 def test_a_killed_worker_costs_its_job_only(
     start: Callable[..., Engine], call: Callable[..., Caller], sketch: Sketch, poster: Pixels
 ) -> None:
-    engine = start()
-    caller = call(engine)
-    worker = caller.ready()["worker"]["pid"]
-    lost, kept = caller.colorize(poster), caller.colorize(sketch())
-    caller.until(lost, "progress")
+    caller = call(start())
+    worker, lost, kept = one_at_work(caller, sketch, poster)
     os.kill(worker, signal.SIGKILL)
     error = caller.until(lost).body
     assert (error["code"], error["retryable"]) == ("worker_lost", True)
@@ -425,11 +421,8 @@ def test_a_killed_worker_costs_its_job_only(
 def test_a_worker_that_hangs_is_replaced(
     start: Callable[..., Engine], call: Callable[..., Caller], sketch: Sketch, poster: Pixels
 ) -> None:
-    engine = start()
-    caller = call(engine)
-    worker = caller.ready()["worker"]["pid"]
-    lost, kept = caller.colorize(poster), caller.colorize(sketch())
-    caller.until(lost, "progress")
+    caller = call(start())
+    worker, lost, kept = one_at_work(caller, sketch, poster)
     os.kill(worker, signal.SIGSTOP)
     started = time.monotonic()
     error = caller.until(lost).body
