@@ -224,11 +224,10 @@ class Desk:
         if task.over or exchange is None:
             self.board.counts["wasted"] += 1
             return
-        width, height = task.request.width, task.request.height
         try:
             layers = [
-                Buffer(name, width, height, "RGBA8", codec=codec, data=exchange.view(offset, size))
-                for name, codec, offset, size in said["layers"]
+                Buffer(name, w, h, task.request.order, x, y, codec=codec, data=exchange.view(offset, size))
+                for name, (x, y, w, h), codec, offset, size in said["layers"]
             ]
         except (OSError, MemoryError) as e:
             error = ProtocolError("out_of_memory", f"the result cannot be taken over ({e})", "close other programs")
@@ -295,12 +294,12 @@ class Desk:
         self._stretched = max(self._stretched, offset)
         digests = [b.digest for b in task.buffers if b.role == "lineart"]
         wish = asdict(request)
-        for key in ("slot", "compress"):
-            wish.pop(key)
+        form = {key: wish.pop(key) for key in ("compress", "order", "trim")}
+        del wish["slot"]
         # Clients make their digests themselves: a wrong one must not lead to another's drawing.
         wish["drawing"] = f"{task.session}:{digests[0]}" if digests[0] else ""
         task.buffers = []
-        message = {"do": "job", "job": task.number, "wish": wish, "compress": request.compress}
+        message = {"do": "job", "job": task.number, "wish": wish, "form": form}
         self.supervisor.send({**message, "buffers": places, "room": task.room[0]})
 
     def _room(self, task: Task) -> tuple[tuple[int, int], int]:

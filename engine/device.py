@@ -21,7 +21,7 @@ from engine.imaging.canvas import Frame, resize_coverage
 from engine.imaging.flats import Sight
 from engine.models.checkpoint import LoadedModel, describe, find_weights, list_weights, load_model
 from engine.pipeline import Job, Layers, Pipeline, Progress
-from engine.pixels import Pixels, on_canvas, paper, picture
+from engine.pixels import Pixels, coverage, paper, picture, strokes
 from engine.wire.messages import Buffer
 
 PIPELINES_KEPT = 2
@@ -181,8 +181,8 @@ class Device:
         hints, mask, context = (by_role.get(role) for role in ("hints", "mask", "context"))
         return Job(
             self._paper(by_role["lineart"], wish.drawing),
-            on_canvas(hints, wish.width, wish.height) if hints else None,
-            picture(mask) if mask else None,
+            strokes(hints, wish.width, wish.height) if hints else None,
+            coverage(mask, wish.width, wish.height) if mask else None,
             picture(context) if context else None,
             wish.size,
             wish.seed,

@@ -17,6 +17,9 @@ ROLES = {
     "context": ("RGBA8", "BGRA8"),
 }
 LAYERS = ("flats", "shading", "colour")
+ORDERS = ("RGBA8", "BGRA8")
+PARTS = ("hints", "mask")
+"""Roles that may be a part of the canvas, or reach over its edges."""
 MIN_SIDE = 8
 """Pixels of the shorter side of a canvas."""
 MAX_JOBS = 2000
@@ -44,6 +47,8 @@ class Request:
     layers: tuple[str, ...] = ("colour",)
     preview: bool = False
     compress: bool = False
+    order: str = "RGBA8"
+    trim: bool = False
 
 
 def read_request(message: Message) -> tuple[Request, list[Buffer]]:
@@ -99,6 +104,9 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
         raise bad(f"'layers' should be a list of some of {', '.join(LAYERS)}")
     if any(not isinstance(name, str) for name in layers):
         raise bad("'layers' should be a list of names")
+    order = text("order", ORDERS[0])
+    if order not in ORDERS:
+        raise bad(f"'order' should be one of {', '.join(ORDERS)}")
     request = Request(
         width,
         height,
@@ -109,6 +117,8 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
         tuple(dict.fromkeys(layers)),
         switch("preview"),
         switch("compress"),
+        order,
+        switch("trim"),
     )
     return request, _buffers(message, request)
 
@@ -123,11 +133,11 @@ def _buffers(message: Message, request: Request) -> list[Buffer]:
         if b.order not in ROLES[b.role]:
             expected = " or ".join(ROLES[b.role])
             raise ProtocolError("bad_job", f"'{b.role}' should be {expected}, not {b.order}", "", message.id)
-        if b.role != "hints" and (b.x, b.y, b.width, b.height) != (0, 0, request.width, request.height):
+        if b.role not in PARTS and (b.x, b.y, b.width, b.height) != (0, 0, request.width, request.height):
             raise ProtocolError(
                 "bad_job",
                 f"'{b.role}' is {b.width}x{b.height} at {b.x}, {b.y}; the canvas is {request.width}x{request.height}",
-                "send the whole canvas; only hints may be a part of it",
+                "send the whole canvas; only hints and mask may be a part of it",
                 message.id,
             )
         found[b.role] = b

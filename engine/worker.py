@@ -160,9 +160,9 @@ def _do(link: Link, device: Device, exchange: Exchange, message: dict[str, Any])
     del buffers
     places, offset = [], message["room"]
     for name, layer in done.layers.items():
-        codec, data = packed(layer, compress=message["compress"])
+        box, codec, data = packed(layer, **message["form"])
         end = exchange.write(offset, data)
-        places.append([name, codec, offset, end - offset])
+        places.append([name, box, codec, offset, end - offset])
         offset = aligned(end)
     body = {"seconds": round(done.seconds, 4), "model": wish.model, "device": done.device, "seed": wish.seed}
     link.say("result", job=number, body={**body, "size": done.size, "note": done.note}, layers=places)

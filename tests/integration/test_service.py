@@ -99,6 +99,19 @@ def test_a_job_gives_the_bytes_of_the_pipeline(
         np.testing.assert_array_equal(layer(second, name), getattr(expected, name))
     assert caller.lasts(first.parent) == ["result"]
 
+    # Only the part that was painted, and the mask as a part of the canvas too.
+    inputs[2] = picture("mask", mask[:, :140], x=0, y=0)
+    trimmed = {**body, "order": "BGRA8", "trim": True}
+    third = caller.until(caller.send(Message("colorize", trimmed, buffers=inputs)))
+    for buffer in third.buffers:
+        whole = getattr(expected, buffer.role)
+        x, y, w, h = buffer.x, buffer.y, buffer.width, buffer.height
+        np.testing.assert_array_equal(layer(third, buffer.role)[..., order], whole[y : y + h, x : x + w])
+        rest = whole.copy()
+        rest[y : y + h, x : x + w] = 0
+        assert not rest.any()
+        assert w <= 140
+
 
 @pytest.mark.parametrize("kind", ["on white", "on transparent", "white ink", "scan"])
 def test_ink_is_read_as_from_a_file(kind: str, sketch: Sketch, save: Callable[..., Path]) -> None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.device import Device, Done, Wish, _device_is_short, choose_device
-from engine.pixels import on_canvas
+from engine.pixels import strokes
 from engine.wire.messages import Buffer
 
 Pixels = NDArray[np.uint8]
@@ -63,5 +63,5 @@ def test_hints_lie_where_they_belong_also_over_the_edge(x: int, y: int) -> None:
     part = np.random.default_rng(0).integers(1, 255, (4, 5, 4), dtype=np.uint8)
     canvas = np.zeros((30, 30, 4), np.uint8)
     canvas[10 + y : 14 + y, 10 + x : 15 + x] = part
-    found = on_canvas(Buffer("hints", 5, 4, "RGBA8", x, y, data=part.tobytes()), 9, 8)
+    found = strokes(Buffer("hints", 5, 4, "RGBA8", x, y, data=part.tobytes()), 9, 8)
     np.testing.assert_array_equal(found, canvas[10:18, 10:19])
