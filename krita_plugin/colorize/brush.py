@@ -1,0 +1,35 @@
+"""Gives the artist a brush that suits hints: round, opaque, about as wide as a stroke should be on this image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from krita import Krita
+
+PRESETS = ("b) Basic-5 Size", "b) Basic-5 Size Opacity", "b) Basic-1")
+SHARE = 1 / 90
+"""Width of the brush as a share of the image's shorter side."""
+LEAST, MOST = 6.0, 80.0
+"""Pixels."""
+
+
+def ready_for_hints(document: Any) -> None:
+    """Choose the brush tool, a plain round preset, and painting rather than erasing."""
+    app = Krita.instance()
+    tool = app.action("KritaShape/KisToolBrush")
+    if tool is not None:
+        tool.trigger()
+    window = app.activeWindow()
+    view = window.activeView() if window is not None else None
+    if view is None:
+        return
+    presets = app.resources("preset")
+    known = next((presets[name] for name in PRESETS if name in presets), None)
+    if known is not None:
+        view.setCurrentBrushPreset(known)
+    view.setBrushSize(min(MOST, max(LEAST, min(document.width(), document.height()) * SHARE)))
+    view.setCurrentBlendingMode("normal")
+    view.setPaintingOpacity(1.0)
+    view.setPaintingFlow(1.0)
+    if hasattr(view, "setEraserMode"):
+        view.setEraserMode(False)

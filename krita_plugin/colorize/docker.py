@@ -1,0 +1,357 @@
+"""The docker inside Krita: joins the widgets to the document, the engine and live mode."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+from krita import DockWidget, Krita
+
+from . import __version__, brush, building, i18n, layers, settings, shared
+from .animation import ask_for_frames
+from .choices import Choices
+from .colouring import Colouring
+from .i18n import tr
+from .inputs import InputError, Inputs, collect
+from .live import Live
+from .panel import LayerItem, Panel, ResultItem
+from .pixels import SRGB
+from .qt import QtCore, QtGui, QtWidgets
+
+TICK = 1000
+"""Milliseconds between looks at the layer tree, for which Krita has no signal; only while the docker is visible."""
+KINDS = {"paintlayer": "paint", "grouplayer": "group", "vectorlayer": "vector"}
+
+
+class ColorizeDocker(DockWidget):
+    """The docker "Colorize"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWindowTitle("Colorize")
+        i18n.install()
+        self.wire, self.session = shared.engine()
+        self.choices = Choices()
+        self.panel = Panel(self)
+        self.setWidget(self.panel)
+        self.colouring = Colouring(self.session, self.wire, self)
+        self.live = Live(self.colouring, self._live_inputs, self)
+        self.frames: Any = None
+        self._drawn: Any = None
+        self._hooked: Any = None
+        self._was_open = False
+        self._connect()
+        self._tick = QtCore.QTimer(self)
+        self._tick.setInterval(TICK)
+        self._tick.timeout.connect(self.refresh)
+        self._tick.start()
+        shared.at_end(self._end)
+        self.panel.set_status(self.session.status)
+        self.panel.set_sections(settings.read("sections", {}))
+        self.panel.set_options(settings.read("options", {}))
+
+    def canvasChanged(self, _canvas: Any) -> None:  # noqa: N802 (Krita's name)
+        """Another view is shown, or the last was closed. Krita calls this often, and early."""
+        QtCore.QTimer.singleShot(0, self.refresh)
+
+    def _connect(self) -> None:
+        panel, colouring = self.panel, self.colouring
+        self.session.changed.connect(lambda: panel.set_status(self.session.status))
+        self.session.models_changed.connect(self._show_models)
+        panel.start_clicked.connect(self.session.start)
+        panel.stop_clicked.connect(self._stop_engine)
+        panel.report_clicked.connect(self.copy_report)
+        panel.cancel_clicked.connect(self.cancel)
+        panel.colorize_clicked.connect(self.colorize)
+        panel.continue_clicked.connect(self.continue_from_here)
+        panel.new_set_clicked.connect(self.new_set)
+        panel.picked.connect(self._pick)
+        panel.options_changed.connect(self._keep_options)
+        panel.sections_changed.connect(lambda: settings.write("sections", panel.sections()))
+        panel.live_toggled.connect(self.set_live)
+        panel.live_layer_toggled.connect(self._set_live_layer)
+        panel.result_activated.connect(self._apply)
+        panel.tidy_clicked.connect(self.remove_older)
+        panel.frames_clicked.connect(self.colour_frames)
+        panel.manual_clicked.connect(_open_manual)
+        panel.setup_clicked.connect(self._choose_python)
+        colouring.failed.connect(lambda cause, remedy: panel.say("error", cause, remedy))
+        colouring.noted.connect(lambda cause, remedy: panel.say("notice", cause, remedy))
+        colouring.previewed.connect(panel.set_preview)
+        colouring.results_changed.connect(self._show_results)
+        self.live.previewed.connect(panel.set_preview)
+        self.live.failed.connect(lambda cause, remedy: panel.say("error", cause, remedy))
+        self.live.layer_lost.connect(lambda: panel.set_live(self.live.on, False))
+
+    # What the artist does
+
+    def colorize(self) -> None:
+        """Colour the active document."""
+        self._run(go_on=False)
+
+    def continue_from_here(self) -> None:
+        """Colour the masked part anew, with the present picture as context."""
+        self._run(go_on=True)
+
+    def cancel(self) -> None:
+        """Give up what is under way; live mode goes off too."""
+        if self.frames is not None:
+            self.frames.cancel()
+        self.colouring.cancel()
+        if self.live.on:
+            self.set_live(False)
+
+    def new_set(self) -> None:
+        """Add hint and mask layers over the lineart as one undo step, and get ready to draw hints."""
+        document = layers.active_document()
+        if document is not None:
+            self.colouring.patience.when_free(layers.document_key(document), self._new_set)
+
+    def set_live(self, on: bool) -> None:
+        """Follow the strokes, or stop at once."""
+        if on and layers.active_document() is None:
+            on = False
+        self.panel.set_live(on, self.live.layer_wanted)
+        if on:
+            self.panel.say("", "")
+            self.live.start()
+        else:
+            self.live.stop()
+
+    def toggle_live(self) -> None:
+        """The other of on and off."""
+        self.set_live(not self.live.on)
+
+    def copy_report(self) -> None:
+        """Put a text about what is installed and what happened on the clipboard."""
+        about = {
+            "plugin": __version__,
+            "krita": str(Krita.instance().version()),
+            "qt": str(QtCore.QT_VERSION_STR),
+            "python": sys.version.split()[0],
+            "system": platform.platform(),
+        }
+        QtWidgets.QApplication.clipboard().setText(self.session.report(about))
+        self.panel.say("notice", tr("The report is on the clipboard."), tr("It holds no picture and no keys."))
+
+    def remove_older(self) -> None:
+        """Remove all results but the topmost; each is a step to undo."""
+        document = layers.active_document()
+        if document is not None:
+            self.colouring.patience.when_free(layers.document_key(document), self._remove_older)
+
+    def colour_frames(self) -> None:
+        """Colour a range of frames of an animation."""
+        document = layers.active_document()
+        if document is None or self.frames is not None:
+            return
+        chosen = self.choices.of(document)
+        self.frames = ask_for_frames(self, document, chosen, self.panel.options(), self._model())
+        if self.frames is not None:
+            self.frames.finished.connect(self._frames_finished)
+            self.frames.start()
+
+    def refresh(self) -> None:
+        """Show the document as it is now."""
+        document = layers.active_document()
+        self.panel.set_document(document is not None)
+        if document is None:
+            if self.live.on:
+                self.set_live(False)
+            return
+        self._watch()
+        if not self._was_open and self.isVisible():
+            self._was_open = True
+            self.session.start()
+        items, applied = _describe(document)
+        chosen = self.choices.of(document)
+        state = (layers.document_key(document), items, sorted(chosen.items()))
+        if state != self._drawn:
+            self._drawn = state
+            self.panel.set_layers(items, chosen)
+            self.choices.forget_closed([layers.document_key(d) for d in Krita.instance().documents()])
+            self._show_results(applied)
+
+    # Inside
+
+    def _run(self, go_on: bool) -> None:
+        document = layers.active_document()
+        if document is None or self.colouring.busy:
+            return
+        self.panel.say("", "")
+        options = self.panel.options()
+        try:
+            inputs = collect(document, self.choices.of(document), self._model(), go_on)
+        except InputError as e:
+            self.panel.say("error", e.cause, e.remedy)
+            return
+        self.colouring.run(inputs, options, int(options.get("variations", 1)))
+
+    def _live_inputs(self, document: Any) -> tuple[Inputs, dict[str, Any]]:
+        return collect(document, self.choices.of(document), self._model()), self.panel.options()
+
+    def _model(self) -> dict[str, Any]:
+        name = self.panel.options().get("model", "")
+        return next((m for m in self.session.models if m.get("name") == name), {})
+
+    def _new_set(self, document: Any) -> None:
+        if document is None:
+            return
+        chosen = self.choices.of(document)
+        lineart = layers.find(document, chosen["lineart"]) or document.activeNode()
+        if lineart is None:
+            self.panel.say("error", tr("There is no layer to colour."), tr("Add a layer with your lineart first."))
+            return
+        was_grey = document.colorModel() == "GRAYA"
+        if was_grey:
+            # Strokes and results on it would be grey too.
+            document.setColorSpace("RGBA", document.colorDepth(), SRGB)
+        group = building.colouring_set(document)
+        hints, mask = building.child(group, layers.HINTS), building.child(group, layers.MASK)
+        top = _outermost(document, lineart)
+        layers.add(document, group, document.rootNode(), top, lambda: self._select(document, layers.ident(hints)))
+        values = {"lineart": layers.ident(lineart), "hints": layers.ident(hints), "mask": layers.ident(mask)}
+        self.choices.choose(document, values)
+        brush.ready_for_hints(document)
+        self.panel.say("", "")
+        if was_grey:
+            self.panel.say(
+                "notice",
+                tr("The image was in shades of grey. It is RGB now, so that it can hold colours."),
+                tr("Undo twice if you do not want that."),
+            )
+        self.refresh()
+
+    def _select(self, document: Any, uid: str) -> None:
+        try:
+            node = layers.find(document, uid)
+        except layers.GONE:
+            return
+        if node is not None:
+            document.setActiveNode(node)
+
+    def _remove_older(self, document: Any) -> None:
+        if document is None:
+            return
+        results = [n for n, _ in layers.walk(document.rootNode()) if layers.is_result(n) and n.name() != layers.LIVE]
+        for node in results[1:]:
+            node.remove()
+        self.refresh()
+
+    def _pick(self, role: str, value: str) -> None:
+        document = layers.active_document()
+        if document is not None:
+            self.choices.choose(document, {role: value})
+            self.panel.say("", "")
+            self.live.kick()
+            QtCore.QTimer.singleShot(0, self.refresh)
+
+    def _keep_options(self) -> None:
+        settings.write("options", self.panel.options())
+        self.live.kick()
+
+    def _set_live_layer(self, on: bool) -> None:
+        self.live.layer_wanted = on
+        self.live.start() if on and self.live.on else None
+
+    def _apply(self, ident: str) -> None:
+        self.panel.say("", "")
+        result = self.colouring.apply(ident)
+        if result is not None:
+            self.panel.set_options({**result.options, "seed": result.seed})
+            settings.write("options", self.panel.options())
+
+    def _show_models(self) -> None:
+        self.panel.set_models(self.session.models)
+        self.panel.set_options(settings.read("options", {}))
+
+    def _show_results(self, applied: list[str] | None = None) -> None:
+        if applied is None:
+            document = layers.active_document()
+            applied = _describe(document)[1] if document is not None else []
+        self.panel.set_results([_item(r, applied) for r in self.colouring.history.results])
+
+    def _watch(self) -> None:
+        """Hear of undoable commands, from the model behind Krita's history docker."""
+        self.live.watch()
+        if self._hooked is not None:
+            return
+        for docker in Krita.instance().dockers():
+            if docker.objectName() == "History":
+                view = docker.findChild(QtWidgets.QListView)
+                if view is not None and view.model() is not None:
+                    self._hooked = view.model()
+                    self._hooked.modelReset.connect(self._something_happened)
+
+    def _something_happened(self) -> None:
+        self.live.kick()
+        QtCore.QTimer.singleShot(150, self.refresh)
+
+    def _stop_engine(self) -> None:
+        self.set_live(False)
+        self.session.stop()
+
+    def _frames_finished(self, cause: str, remedy: str) -> None:
+        self.frames = None
+        if cause:
+            self.panel.say("error" if remedy else "notice", cause, remedy)
+
+    def _choose_python(self) -> None:
+        now = settings.read("python", "")
+        chosen, ok = QtWidgets.QInputDialog.getText(
+            self,
+            tr("Engine's Python"),
+            tr("Path of the Python in which the engine is installed; empty = as the installer has set it:"),
+            QtWidgets.QLineEdit.EchoMode.Normal,
+            now,
+        )
+        if ok:
+            settings.write("python", chosen.strip())
+            self.session.start()
+
+    def _end(self) -> None:
+        self._tick.stop()
+        self.live.stop()
+        self.colouring.close()
+        if self.frames is not None:
+            self.frames.close()
+
+
+def _describe(document: Any) -> tuple[list[LayerItem], list[str]]:
+    """The layer tree for the pickers, and the ids of all results in it."""
+    items, results = [], []
+    for node, depth in layers.walk(document.rootNode()):
+        uid = layers.ident(node)
+        if layers.is_result(node):
+            results.append(uid)
+        kind = KINDS.get(node.type(), "other")
+        items.append(LayerItem(uid, str(node.name()), depth, kind, bool(node.visible())))
+    return items, results
+
+
+def _item(result: Any, applied: list[str]) -> ResultItem:
+    options = result.options
+    size = f"{result.inputs.width} x {result.inputs.height}"
+    parts = [str(options.get("model", "")), size, tr("{seconds:.1f} s").format(seconds=result.seconds)]
+    if "seed" in options:
+        parts.append(tr("seed {seed}").format(seed=result.seed))
+    parts.extend(f"{key} {options[key]}" for key in ("strength", "steps", "guidance") if key in options)
+    caption = tr("seed {seed}").format(seed=result.seed) if "seed" in options else tr("No. {n}").format(n=result.id)
+    return ResultItem(result.id, result.thumb, caption, "\n".join(p for p in parts if p), result.node in applied)
+
+
+def _outermost(document: Any, node: Any) -> Any:
+    """The top-level layer that holds a layer."""
+    root = layers.document_key(document)
+    while layers.ident(node.parentNode()) != root:
+        node = node.parentNode()
+    return node
+
+
+def _open_manual() -> None:
+    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    french = QtCore.QLocale().name().lower().startswith("fr")
+    page = os.path.join(folder, "manual_fr.html" if french else "manual.html")  # noqa: PTH118
+    QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(page))
