@@ -50,8 +50,8 @@ class Colouring(QtCore.QObject):
     previewed = Signal(object)
     """A QImage of what is coming."""
     results_changed = Signal()
-    live_done = Signal(object, object)
-    """The order of a live job and its pictures."""
+    live_done = Signal(object, object, object)
+    """The order of a live job, its pictures, and a QImage to look at."""
     open_changed = Signal()
     """Jobs were begun or have ended."""
 
@@ -62,14 +62,14 @@ class Colouring(QtCore.QObject):
         self.background = Background(self)
         self.patience = layers.Patience(self)
         self.jobs: dict[str, Order] = {}
-        self.preparing = 0
+        self.preparing = self.arriving = 0
         self._steps: list[Iterator[Any]] = []
         self._generation = 0
 
     @property
     def busy(self) -> bool:
         """Whether something the artist asked for is under way."""
-        return self.preparing > 0 or any(not order.live for order in self.jobs.values())
+        return self.preparing + self.arriving > 0 or any(not order.live for order in self.jobs.values())
 
     def run(self, inputs: Inputs, options: dict[str, Any], variations: int = 1) -> None:
         """Colour; one result is put into the document, several are only offered."""
@@ -168,31 +168,49 @@ class Colouring(QtCore.QObject):
         if outcome.kind == "error":
             self.failed.emit(outcome.cause, outcome.remedy)
         elif outcome.kind == "result":
-            try:
-                pictures = {b.role: Picture(b.pixels(), b.x, b.y, b.width, b.height, b.order) for b in outcome.buffers}
-            except self.wire.ProtocolError as e:
-                self.failed.emit(str(e), tr("Use plugin and engine of the same release."))
-            else:
-                self._arrived(order, outcome.body, pictures)
+            self._take(order, outcome)
         self.open_changed.emit()
 
-    def _arrived(self, order: Order, body: dict[str, Any], pictures: dict[str, Picture]) -> None:
-        if order.live:
-            self.live_done.emit(order, pictures)
-            return
+    def _take(self, order: Order, outcome: Any) -> None:
+        """Make pictures of what came, away from the window's thread: copying and shrinking large ones takes long."""
+        generation = self._generation
+        self.arriving += not order.live
+
+        def work() -> tuple[dict[str, Picture], Any]:
+            pictures = {
+                b.role: Picture(bytes(b.pixels()), b.x, b.y, b.width, b.height, b.order) for b in outcome.buffers
+            }
+            return pictures, history.small_picture(order.inputs, pictures, PREVIEW)
+
+        def then(made: tuple[dict[str, Picture], Any]) -> None:
+            self.arriving -= not order.live
+            if order.live:
+                self.live_done.emit(order, *made)
+            elif generation == self._generation:
+                self._arrived(order, outcome.body, *made)
+            self.open_changed.emit()
+
+        def failed(failure: Exception) -> None:
+            self.arriving -= not order.live
+            self._stumbled(failure)
+
+        self.background.run(work, then, failed)
+
+    def _arrived(self, order: Order, body: dict[str, Any], pictures: dict[str, Picture], seen: Any) -> None:
         inputs = order.inputs
+        smooth, aspect = QtCore.Qt.TransformationMode.SmoothTransformation, QtCore.Qt.AspectRatioMode.KeepAspectRatio
         result = history.Result(
             self.history.next_id(),
             replace(inputs, pictures={}),
             dict(order.options),
             pictures,
-            history.small_picture(inputs, pictures, history.THUMB),
+            seen.scaled(history.THUMB, history.THUMB, aspect, smooth),
             order.seed,
             float(body.get("seconds", 0.0)),
             str(body.get("note", "")),
         )
         self.history.add(result)
-        self.previewed.emit(history.small_picture(inputs, pictures, PREVIEW))
+        self.previewed.emit(seen)
         if result.note:
             self.noted.emit(result.note, "")
         if order.apply:

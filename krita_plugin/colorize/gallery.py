@@ -52,6 +52,8 @@ class _Thumbnail(QtWidgets.QStyledItemDelegate):
         self.initStyleOption(option, index)
         style, palette, line = option.widget.style(), option.palette, option.fontMetrics.height()
         option.text, option.icon = "", QtGui.QIcon()
+        # Qt 5 marks the text only, and there is none for it here.
+        option.showDecorationSelected = True
         gap = max(2, line // 5)
         cell = option.rect.adjusted(1, 1, -1, -1)
         style.drawPrimitive(style.PrimitiveElement.PE_PanelItemViewItem, option, painter, option.widget)

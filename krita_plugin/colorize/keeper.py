@@ -144,7 +144,7 @@ class Keeper:
         process = self._process
         if process is not None and not process.ended():
             answered = False
-            if self.ready:
+            if self.ready and process.serves:
                 request = self.client.submit("shutdown", {}, control=True)
                 answered = any(e.id == request and e.kind == "ok" for e in self.client.wait(0.2))
             if not answered:

@@ -12,8 +12,8 @@ from typing import Any, Callable, Dict, Tuple
 
 from krita import Krita
 
-from . import building, history, layers
-from .colouring import PREVIEW, Colouring, Order
+from . import building, layers
+from .colouring import Colouring, Order
 from .inputs import InputError, Inputs
 from .pixels import Picture, fill
 from .qt import QtCore, QtWidgets, Signal
@@ -50,6 +50,7 @@ class Live(QtCore.QObject):
         self._hashing = False
         self._again = False
         self._watched: list[Any] = []
+        self._views = 0
         self._made: dict[str, str] = {}
         self._shown: dict[str, Picture] = {}
         self._newest: tuple[Order, dict[str, Picture]] | None = None
@@ -77,8 +78,11 @@ class Live(QtCore.QObject):
     def watch(self) -> None:
         """Listen to the canvases there are now."""
         window = Krita.instance().activeWindow()
-        if not self.on or window is None:
+        views = len(window.views()) if window is not None else 0
+        # Looking through all of Krita's widgets takes a tenth of a second.
+        if not self.on or window is None or (views == self._views and self._watched):
             return
+        self._views = views
         for widget in window.qwindow().findChildren(QtWidgets.QWidget):
             if widget.metaObject().className() in CANVASES and widget not in self._watched:
                 widget.installEventFilter(self)
@@ -139,10 +143,10 @@ class Live(QtCore.QObject):
 
     # Showing
 
-    def _done(self, order: Order, pictures: dict[str, Picture]) -> None:
+    def _done(self, order: Order, pictures: dict[str, Picture], seen: Any) -> None:
         if not self.on:
             return
-        self.previewed.emit(history.small_picture(order.inputs, pictures, PREVIEW))
+        self.previewed.emit(seen)
         if self.layer_wanted:
             waiting = self._newest is not None
             self._newest = (order, pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .gallery import Gallery, ResultItem
@@ -13,10 +14,12 @@ from .preview import Preview
 from .qt import QtCore, QtWidgets, Signal
 from .section import Section
 from .status_view import StatusView
-from .texts import WrapText
+from .texts import WrapText, flags
 
 if TYPE_CHECKING:
     from .session import Status
+
+_TAB = flags(QtCore.Qt.FocusPolicy.TabFocus)
 
 __all__ = ["LayerItem", "Panel", "ResultItem"]
 
@@ -62,6 +65,10 @@ class Panel(QtWidgets.QWidget):
         self._results_section = Section("results", tr("Results"), self._gallery)
         self._results_section.set_tip(tr("The results of this session; click one to put it into the picture"))
         self._lay_out()
+        # Tab goes from top to bottom, not in the order in which the parts were made.
+        order = list(_focusable(self._scroll.widget().layout()))
+        for number in range(1, len(order)):
+            self.setTabOrder(order[number - 1], order[number])
         self._connect()
         self.set_document(False)
         self.set_results([])
@@ -78,7 +85,7 @@ class Panel(QtWidgets.QWidget):
         self._live = QtWidgets.QCheckBox(tr("Live"))
         self._live.setObjectName("live_check")
         self._live.setToolTip(tr("Colour again after each stroke and show it as a preview here"))
-        self._live_layer = QtWidgets.QCheckBox(tr("Live result in a layer too"))
+        self._live_layer = QtWidgets.QCheckBox(tr("Also in a layer"))
         self._live_layer.setObjectName("live_layer_check")
         self._live_layer.setToolTip(tr("Show what live colours in one layer of the picture as well"))
         self._live_layer.hide()
@@ -282,3 +289,16 @@ class Panel(QtWidgets.QWidget):
         """As small as the dock may get; the rest scrolls."""
         line = self.fontMetrics().height()
         return QtCore.QSize(min(250, line * 10), line * 8)
+
+
+def _focusable(layout: Any) -> Iterator[Any]:
+    """Controls that Tab stops at, as they are laid out."""
+    for number in range(layout.count()):
+        item = layout.itemAt(number)
+        widget = item.widget()
+        # An empty combo box is false, like an empty list.
+        inner = item.layout() if widget is None else widget.layout()
+        if inner is not None:
+            yield from _focusable(inner)
+        elif widget is not None and _TAB & flags(widget.focusPolicy()):
+            yield widget

@@ -54,6 +54,8 @@ class LayerPicker(ComboBox):
         self._shown: tuple[Any, ...] = ()
         self._waiting: tuple[list[LayerItem], str] | None = None
         self.setItemDelegate(_Indent(self))
+        line = self.fontMetrics().height()
+        self.setIconSize(QtCore.QSize(line, line))
         self._fill([], "")
 
     def set_layers(self, layers: list[LayerItem], chosen: str) -> None:

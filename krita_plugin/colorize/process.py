@@ -109,6 +109,11 @@ class EngineProcess:
         """Whether it ended because another engine serves already."""
         return self.code == 0 and _said(self.last_words()).get("adopted") is True
 
+    @property
+    def serves(self) -> bool:
+        """Whether it has become the engine, rather than finding out that there is one."""
+        return not self.ended() and _said(self.last_words()).get("adopted") is False
+
     def why(self) -> tuple[str, str]:
         """Cause and remedy, one line each, once it is over."""
         if self._failure is not None:
@@ -273,7 +278,7 @@ def end_in_words(code: int) -> str:
         try:
             name = signal.Signals(-code).name
         except ValueError:
-            name = str(-code)
+            name = f"signal {-code}"
         return tr("the engine was ended by {signal}").format(signal=name)
-    shown = hex(code & 0xFFFFFFFF) if code > 0xFFFF else str(code)
+    shown = hex(code) if code > 0xFFFF else str(code)  # Windows has them that long
     return tr("the engine ended with code {code}").format(code=shown)

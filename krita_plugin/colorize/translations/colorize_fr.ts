@@ -120,10 +120,6 @@
             <translation>Python {python} ne peut pas charger les bibliothèques du module : {reason}</translation>
         </message>
         <message>
-            <source>Use plugin and engine of the same release.</source>
-            <translation>Utilisez un module et un moteur de la même version.</translation>
-        </message>
-        <message>
             <source>Close other programs if memory is short; else report it.</source>
             <translation>Fermez d’autres programmes si la mémoire manque ; sinon, signalez-le.</translation>
         </message>
@@ -146,6 +142,14 @@
         <message>
             <source>Add a layer with your lineart first.</source>
             <translation>Ajoutez d’abord un calque avec votre trait.</translation>
+        </message>
+        <message>
+            <source>The image was in shades of grey. It is RGB now, so that it can hold colours.</source>
+            <translation>L’image était en niveaux de gris. Elle est maintenant en RVB, pour pouvoir contenir des couleurs.</translation>
+        </message>
+        <message>
+            <source>Undo twice if you do not want that.</source>
+            <translation>Annulez deux fois si vous ne le souhaitez pas.</translation>
         </message>
         <message>
             <source>Engine's Python</source>
@@ -313,7 +317,7 @@
         </message>
         <message>
             <source>Mo&amp;del</source>
-            <translation>Mo&amp;dèle</translation>
+            <translation>&amp;Modèle</translation>
         </message>
         <message>
             <source>The model that colours</source>
@@ -416,7 +420,7 @@
             <translation>Recoloriser après chaque coup de pinceau et montrer l’aperçu ici</translation>
         </message>
         <message>
-            <source>Live result in a layer too</source>
+            <source>Also in a layer</source>
             <translation>Aussi dans un calque</translation>
         </message>
         <message>
@@ -425,7 +429,7 @@
         </message>
         <message>
             <source>C&amp;ontinue from here</source>
-            <translation>Conti&amp;nuer d’ici</translation>
+            <translation>Contin&amp;uer d’ici</translation>
         </message>
         <message>
             <source>Colour the masked part anew, with the present picture as context</source>
@@ -477,7 +481,7 @@
         </message>
         <message>
             <source>Mas&amp;k</source>
-            <translation>&amp;Masque</translation>
+            <translation>Mas&amp;que</translation>
         </message>
         <message>
             <source>Where to colour: what is painted on this layer in any colour, or the selection. Nothing else changes</source>
@@ -757,7 +761,7 @@
         </message>
         <message>
             <source>Start a&amp;gain</source>
-            <translation>&amp;Redémarrer</translation>
+            <translation>Re&amp;démarrer</translation>
         </message>
         <message>
             <source>Start the engine again</source>
