@@ -33,18 +33,22 @@ class Place:
     multiply: bool
 
 
+def hides(lineart: Any, opaque: bool) -> bool:
+    """Whether nothing can be seen under the lineart."""
+    return opaque and lineart.blendingMode() in ("normal", "copy")
+
+
 def place(lineart: Any, opaque: bool) -> Place:
     """Find the place of a result: right under the lineart, or over it where nothing could be seen under it.
 
     Args:
         lineart: its layer.
-        opaque: the lineart hides what is under it.
+        opaque: its paper is not transparent.
     """
     parent = lineart.parentNode()
     children = parent.childNodes()
     at = [layers.ident(c) for c in children].index(layers.ident(lineart))
-    hides = opaque and lineart.blendingMode() in ("normal", "erase", "copy")
-    if at > 0 and not hides:
+    if at > 0 and not hides(lineart, opaque):
         return Place(parent, children[at - 1], False)
     # Over the lineart and over the results that are there already.
     while at + 1 < len(children) and layers.is_result(children[at + 1]):
@@ -116,10 +120,10 @@ def result_steps(document: Any, pictures: dict[str, Picture], where: Place, name
     yield finished
 
 
-def colouring_set(document: Any) -> Any:
-    """A group with an empty hint layer over a mask layer that tints a little."""
+def colouring_set(document: Any, name: str) -> Any:
+    """A group of that name with an empty hint layer over a mask layer that tints a little."""
     with scratch(document) as aside:
-        group = aside.createGroupLayer(layers.SET)
+        group = aside.createGroupLayer(name)
         aside.rootNode().addChildNode(group, None)
         mask = aside.createNode(layers.MASK, "paintlayer")
         # Strokes on it should not hide the drawing.

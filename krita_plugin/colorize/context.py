@@ -12,16 +12,16 @@ from .timing import krita_call
 def picture_so_far(document: Any, lineart: Any, opaque: bool, leave_out: set[str]) -> Picture | None:
     """What can be seen under the lineart, with its lines; None where nothing is painted yet.
 
-    Results that lie over an opaque lineart are part of it, and so is whatever is painted over those. A plain
-    background is not: to the model white paper would be paint.
+    Under a lineart that hides everything nothing counts, but whatever is painted over it does. A plain background
+    does not: to the model white paper would be paint.
 
     Args:
         document: the artist's.
         lineart: its layer.
-        opaque: the lineart hides what is under it.
+        opaque: its paper is not transparent.
         leave_out: ids of hints and mask; groups that hold only those are left out by it too.
     """
-    nodes = _painted(document, lineart, opaque, leave_out)
+    nodes = _painted(document, lineart, building.hides(lineart, opaque), leave_out)
     if not nodes:
         return None
     with building.scratch(document) as aside:
@@ -38,36 +38,39 @@ def picture_so_far(document: Any, lineart: Any, opaque: bool, leave_out: set[str
         return read_image(aside)
 
 
-def _painted(document: Any, lineart: Any, opaque: bool, leave_out: set[str]) -> list[Any]:
+def _painted(document: Any, lineart: Any, hidden: bool, leave_out: set[str]) -> list[Any]:
     """Visible layers that make up the picture, the lowest first."""
-    found: list[Any] = []
-    _walk(document, document.rootNode(), layers.ident(lineart), opaque, leave_out, found)
+    below: list[Any] = []
+    above: list[Any] = []
+    _walk(document.rootNode(), layers.ident(lineart), leave_out, below, above)
+    if hidden:
+        return above
+    found = below + [node for node in above if layers.is_result(node)]
     while found and found[0].type() == "paintlayer" and _is_paper(document, found[0]):
         found.pop(0)
     return found
 
 
-def _walk(document: Any, group: Any, line: str, opaque: bool, leave_out: set[str], found: list[Any]) -> bool:
-    """Collect the layers of a group up to the lineart; true when that was met."""
-    met = False
+def _walk(group: Any, line: str, leave_out: set[str], below: list[Any], above: list[Any]) -> None:
+    """Sort the layers of a group by where they lie, seen from the lineart."""
+    found = below
     for node in group.childNodes():
         uid = layers.ident(node)
-        if uid == line:
-            met = True
-            continue
         inside = {layers.ident(n) for n, _ in layers.walk(node)}
-        if line in inside:
+        if uid == line:
+            found = above
+        elif line in inside:
             # Its neighbours in the group count one by one.
-            met = _walk(document, node, line, opaque, leave_out, found) or met
-            continue
-        if not node.visible() or uid in leave_out or node.type() == "selectionmask" or node.name() == layers.LIVE:
-            continue
-        if inside and inside <= leave_out:
-            continue
-        if met and not opaque and not layers.is_result(node):
-            continue
-        found.append(node)
-    return met
+            _walk(node, line, leave_out, below, above)
+            found = above
+        elif (
+            node.visible()
+            and uid not in leave_out
+            and not (inside and inside <= leave_out)
+            and node.type() != "selectionmask"
+            and node.name() != layers.LIVE
+        ):
+            found.append(node)
 
 
 def _is_paper(document: Any, node: Any) -> bool:

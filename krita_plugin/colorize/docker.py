@@ -9,7 +9,7 @@ from typing import Any
 
 from krita import DockWidget, Krita
 
-from . import __version__, brush, building, i18n, layers, settings, shared
+from . import __version__, brush, building, layers, settings, shared
 from .animation import ask_for_frames
 from .choices import Choices
 from .colouring import Colouring
@@ -31,7 +31,6 @@ class ColorizeDocker(DockWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("Colorize")
-        i18n.install()
         self.wire, self.session = shared.engine()
         self.choices = Choices()
         self.panel = Panel(self)
@@ -150,6 +149,7 @@ class ColorizeDocker(DockWidget):
         chosen = self.choices.of(document)
         self.frames = ask_for_frames(self, document, chosen, self.panel.options(), self._model())
         if self.frames is not None:
+            self.panel.set_cancellable(True)
             self.frames.finished.connect(self._frames_finished)
             self.frames.start()
 
@@ -169,6 +169,8 @@ class ColorizeDocker(DockWidget):
         chosen = self.choices.of(document)
         state = (layers.document_key(document), items, sorted(chosen.items()))
         if state != self._drawn:
+            if self._drawn is not None and self._drawn[0] != state[0]:
+                self.live.kick()
             self._drawn = state
             self.panel.set_layers(items, chosen)
             self.choices.forget_closed([layers.document_key(d) for d in Krita.instance().documents()])
@@ -178,7 +180,10 @@ class ColorizeDocker(DockWidget):
 
     def _run(self, go_on: bool) -> None:
         document = layers.active_document()
-        if document is None or self.colouring.busy:
+        if document is None:
+            return
+        if self.colouring.busy:
+            self.panel.say("notice", tr("The last picture is still on its way."), tr("Cancel ends it."))
             return
         self.panel.say("", "")
         options = self.panel.options()
@@ -208,7 +213,7 @@ class ColorizeDocker(DockWidget):
         if was_grey:
             # Strokes and results on it would be grey too.
             document.setColorSpace("RGBA", document.colorDepth(), SRGB)
-        group = building.colouring_set(document)
+        group = building.colouring_set(document, building.free_name(document, layers.SET))
         hints, mask = building.child(group, layers.HINTS), building.child(group, layers.MASK)
         top = _outermost(document, lineart)
         layers.add(document, group, document.rootNode(), top, lambda: self._select(document, layers.ident(hints)))
@@ -295,8 +300,8 @@ class ColorizeDocker(DockWidget):
 
     def _frames_finished(self, cause: str, remedy: str) -> None:
         self.frames = None
-        if cause:
-            self.panel.say("error" if remedy else "notice", cause, remedy)
+        self.panel.set_cancellable(False)
+        self.panel.say(("error" if remedy else "notice") if cause else "", cause, remedy)
 
     def _choose_python(self) -> None:
         now = settings.read("python", "")

@@ -36,7 +36,7 @@ class Inputs:
         document: key of the document.
         width, height: of the image in pixels.
         lineart: id of the layer.
-        opaque: the lineart hides what is under it.
+        opaque: the lineart's paper is not transparent.
         pictures: by role; roles without anything are left out.
     """
 

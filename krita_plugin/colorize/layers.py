@@ -78,9 +78,8 @@ def ancestors(node: Any) -> list[str]:
 
 
 def is_result(node: Any) -> bool:
-    """Whether a layer was made by Colorize: a locked group or layer of that name."""
-    name = str(node.name())
-    return name == LIVE or (name.split(" ")[0] == RESULT and bool(node.locked()))
+    """Whether a layer was made by Colorize: a locked one of such a name. Unlocked it is the artist's own."""
+    return str(node.name()).split(" ")[0] in (RESULT, COLOUR) and bool(node.locked())
 
 
 def is_free(document: Any) -> bool:

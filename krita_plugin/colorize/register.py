@@ -8,6 +8,7 @@ from typing import Any
 
 from krita import DockWidget, DockWidgetFactory, DockWidgetFactoryBase, Extension, Krita
 
+from . import i18n
 from .i18n import tr
 from .qt import QtCore, QtWidgets
 
@@ -82,6 +83,7 @@ def _call(window: Any, name: str) -> None:
 
 def register(name: str) -> None:
     """Make the docker known; one that only says what is wrong, where the real one cannot be loaded."""
+    i18n.install()
     app = Krita.instance()
     docker = _docker()
     right = getattr(DockWidgetFactoryBase, "DockRight", None)
@@ -102,7 +104,7 @@ def _docker() -> type[Any]:
             return Trouble
         from .docker import ColorizeDocker
     except Exception as e:
-        Trouble.cause = f"Colorize cannot be loaded ({type(e).__name__}: {e})."
+        Trouble.cause = tr("Colorize cannot be loaded: {error}").format(error=f"{type(e).__name__}: {e}")
         Trouble.remedy = tr("Run colorize-install again; if that does not help, copy the report and send it to us.")
         Trouble.details = traceback.format_exc()
         return Trouble
