@@ -14,8 +14,11 @@ from typing import Any
 from krita import Krita
 
 from . import layers
-from .pixels import Picture, fill
+from .pixels import SRGB, Picture, is_plain
 from .timing import krita_call
+
+STRIP = 8 * 1024 * 1024
+"""Bytes given to Krita at a time, so that its window never waits long."""
 
 
 @dataclass(frozen=True)
@@ -90,34 +93,53 @@ def result_steps(document: Any, pictures: dict[str, Picture], where: Place, name
     titles = {"flats": layers.FLATS, "shading": layers.SHADING, "colour": name}
     with scratch(document) as aside:
         yield None
-        parent = aside.rootNode()
-        single = list(pictures) == ["colour"]
-        if not single:
+        parent: Any = None
+        if list(pictures) != ["colour"]:
             with krita_call("add layer"):
+                # Where it is part of no image its picture is not made up, and would be missing in the artist's.
                 parent = aside.createGroupLayer(name)
                 aside.rootNode().addChildNode(parent, None)
             yield None
-        node = parent
+        top = parent
         for role in ("flats", "shading", "colour"):
             if role not in pictures:
                 continue
             node = aside.createNode(titles[role], "paintlayer")
-            fill(node, pictures[role])
+            yield from _fill_steps(node, pictures[role])
             node.setLocked(True)
-            yield None
-            if not single:
+            if parent is None:
+                top = node
+            else:
                 with krita_call("add layer"):
                     parent.addChildNode(node, None)
                 yield None
-        top = node if single else parent
         top.setLocked(True)
-        if not single:
-            top.setCollapsed(True)
         if where.multiply:
             top.setBlendingMode("multiply")
-        with krita_call("clone"):
-            finished = top if single else top.clone()
-    yield finished
+        if parent is not None:
+            parent.setCollapsed(True)
+            with krita_call("clone"):
+                top = parent.clone()
+    yield top
+
+
+def _fill_steps(node: Any, picture: Picture) -> Iterator[None]:
+    """Put pixels into a layer of a hidden document, a strip at a time."""
+    kind = (node.colorModel(), node.colorDepth(), node.colorProfile())
+    plain = is_plain(node)
+    if not plain:
+        node.setColorSpace("RGBA", "U8", SRGB)
+    rows = max(1, STRIP // (4 * picture.width))
+    for top in range(0, picture.height, rows):
+        height = min(rows, picture.height - top)
+        part = bytes(picture.view[top * picture.width * 4 : (top + height) * picture.width * 4])
+        with krita_call("write"):
+            node.setPixelData(part, picture.x, picture.y + top, picture.width, height)
+        yield None
+    if not plain:
+        with krita_call("convert"):
+            node.setColorSpace(*kind)
+        yield None
 
 
 def colouring_set(document: Any, name: str) -> Any:

@@ -9,31 +9,12 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .outcome import Outcome
+
 PACES_KEPT = 50
 FIRST_GUESS = 1.0
 """Seconds after which the number of steps tells something about how long a job of a new kind will take."""
 WAITING = "waiting"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job has ended.
-
-    Attributes:
-        kind: ``result``, ``error`` or ``cancelled``.
-        body: as in the protocol.
-        buffers: the layers of a result.
-        cause: of an error, one line.
-        remedy: of an error, one line.
-        code: of an error, as in the protocol; ``stopped``, ``no_engine`` and ``engine_gone`` also come from here.
-    """
-
-    kind: str
-    body: dict[str, Any] = field(default_factory=dict)
-    buffers: list[Any] = field(default_factory=list)
-    cause: str = ""
-    remedy: str = ""
-    code: str = ""
 
 
 @dataclass

@@ -93,6 +93,11 @@ class Keeper:
         return self.client is not None and self.client.state == "ready"
 
     @property
+    def folder(self) -> str:
+        """Where the connection file is looked for; empty before the first time."""
+        return str(self._path.parent) if self._path.name else ""
+
+    @property
     def waits(self) -> bool:
         """Whether ``look`` should be called now and then."""
         return self.phase in (STARTING, LOST, STOPPING)

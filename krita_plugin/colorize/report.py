@@ -28,6 +28,7 @@ def compose(
     protocol: int,
     status: Any,
     setup: Any = None,
+    runtime: str = "",
     engine_version: str = "",
     engine_status: dict[str, Any] | None = None,
     models: list[dict[str, Any]] | None = None,
@@ -41,6 +42,7 @@ def compose(
         protocol: version of the wire protocol.
         status: of the session.
         setup: how the engine is started, None while nobody knows.
+        runtime: folder of the connection file.
         engine_version: release of the engine, as far as known.
         engine_status: body of the engine's newest ``status``.
         models: descriptors.
@@ -61,7 +63,7 @@ def compose(
         **about,
         "status": _status(status),
         "command": json.dumps(setup.command) if setup is not None else "unknown",
-        "runtime": (setup.runtime if setup is not None else "") or "default",
+        "runtime": runtime or "unknown",
         "models": ", ".join(str(m.get("name")) for m in models or []) or "none known",
     }
     lines = ["Colorize report", *(f"{name:<9} {value}" for name, value in facts.items())]

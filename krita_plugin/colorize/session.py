@@ -5,18 +5,17 @@ It knows no Krita and no widgets; ``keeper`` sees to it that there is an engine.
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import keeper, report, words
-from .jobs import Job, Outcome, Pace
+from .jobs import Job, Pace
 from .keeper import Keeper
+from .later import Later
+from .outcome import Outcome, Status
 from .qt import QtCore, Signal
 from .setup import Setup, data_folder
 
@@ -26,33 +25,6 @@ TICK = 250
 """Milliseconds between looks at what does not report by itself; only while something is awaited."""
 CANCEL_WAIT = 1.2
 """Seconds after which a job counts as cancelled although the engine has not said so."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """How things stand.
-
-    Attributes:
-        state: ``off``, ``starting``, ``ready``, ``busy``, ``lost`` or ``failed``.
-        cause: what happened, one line; also while the engine is started again after a loss.
-        remedy: what to do, one line.
-        stage: of the job on the device, in words.
-        step: how many of its steps are done.
-        total: of how many.
-        eta: seconds it will still take; negative where unknown.
-        queue: own jobs that have not ended.
-        device: ``cuda``, ``mps``, ``cpu``, or empty while unknown.
-    """
-
-    state: str
-    cause: str = ""
-    remedy: str = ""
-    stage: str = ""
-    step: int = 0
-    total: int = 0
-    eta: float = -1.0
-    queue: int = 0
-    device: str = ""
 
 
 class Session(QtCore.QObject):
@@ -85,17 +57,13 @@ class Session(QtCore.QObject):
         self._trouble: tuple[str, str] | None = None
         self._device = self._last_error = ""
         self._engine_status: dict[str, Any] = {}
-        self._deliveries: deque[tuple[Any, ...]] = deque()
         self._status = Status("off")
         self._notifier: Any = None
         self._closed = False
         self._tick = QtCore.QTimer(self)
         self._tick.setInterval(TICK)
         self._tick.timeout.connect(self._look)
-        self._kick = QtCore.QTimer(self)
-        self._kick.setSingleShot(True)
-        self._kick.setInterval(0)
-        self._kick.timeout.connect(self._deliver)
+        self._later = Later(self)
 
     @property
     def status(self) -> Status:
@@ -136,8 +104,7 @@ class Session(QtCore.QObject):
             return
         self._closed = True
         self._tick.stop()
-        self._kick.stop()
-        self._deliveries.clear()
+        self._later.close()
         self._keeper.close()
         self._jobs.clear()
 
@@ -196,6 +163,7 @@ class Session(QtCore.QObject):
             protocol=self._protocol,
             status=self._status,
             setup=self._keeper.setup,
+            runtime=self._keeper.folder,
             engine_version=self._keeper.version,
             engine_status=self._engine_status,
             models=self._models,
@@ -239,7 +207,7 @@ class Session(QtCore.QObject):
         for event in client.poll():
             self._hear(event)
         self._refresh()
-        self._deliver()
+        self._later.run()
 
     def _hear(self, event: Any) -> None:
         body = event.message.body if event.message is not None else {}
@@ -283,15 +251,17 @@ class Session(QtCore.QObject):
         if event.kind == "progress":
             job.progress(str(body.get("stage", "")), body.get("step"), body.get("total"))
             if job.on_progress is not None:
-                self._later(job.on_progress, words.stage(job.stage), job.step, job.total)
+                self._later.put(job.on_progress, words.stage(job.stage), job.step, job.total)
         elif event.kind == "preview":
             if job.on_preview is not None:
-                self._later(job.on_preview, body, event.message.buffers)
+                self._later.put(job.on_preview, body, event.message.buffers)
         elif event.kind == "result":
             self._pace.learn(job)
             self._end(job, Outcome("result", body, event.message.buffers))
             if self._trouble is not None:
                 self._ask("models")
+            if not self._jobs:
+                self._ask("status")
         elif event.kind == "cancelled":
             self._end(job, Outcome("cancelled", body))
         elif event.kind == "error":
@@ -336,7 +306,7 @@ class Session(QtCore.QObject):
         """End a job; whatever else comes for it is not passed on."""
         if self._jobs.pop(job.id, None) is not None:
             self._requests.pop(job.sent, None)
-            self._later(job.on_end, outcome)
+            self._later.put(job.on_end, outcome)
 
     def _end_all(self, code: str, cause: str = "", remedy: str = "") -> None:
         known = words.error(code)
@@ -349,22 +319,6 @@ class Session(QtCore.QObject):
                 self._end(job, Outcome("cancelled", {"reason": "cancelled"}))
             else:
                 self._end(job, Outcome("error", body, [], cause, remedy, code))
-
-    def _later(self, call: Callable[..., None], *arguments: Any) -> None:
-        self._deliveries.append((call, *arguments))
-        self._kick.start()
-
-    def _deliver(self) -> None:
-        while self._deliveries:
-            call, *arguments = self._deliveries.popleft()
-            if self._deliveries:
-                # Should this one open a dialog with a loop of its own, the others come from there.
-                self._kick.start()
-            try:
-                call(*arguments)
-            except Exception:
-                # Shown as any other failure of the plugin, but the others are still told.
-                sys.excepthook(*sys.exc_info())
 
     # ---- the status
 
