@@ -81,6 +81,7 @@ class Desk:
         states: each status it has shown.
         ends: outcomes by job.
         progress: what was told on the way.
+        longest: seconds that the event loop was held up for at most while an outcome was waited for.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Desk:
         self.states: list[Any] = []
         self.ends: dict[str, Any] = {}
         self.progress: list[tuple[Any, ...]] = []
+        self.longest = 0.0
         self.session.changed.connect(lambda: self.states.append(self.session.status))
 
     def colorize(self, side: int = 128, **body: Any) -> str:
@@ -122,7 +124,15 @@ class Desk:
 
     def end(self, job: str, wait: float = PATIENCE) -> Any:
         """Wait for the outcome of a job."""
-        spin(lambda: job in self.ends, wait)
+        from colorize.qt import QtWidgets
+
+        deadline = time.monotonic() + wait
+        while job not in self.ends:
+            began = time.monotonic()
+            assert began < deadline, "it did not end in time"
+            QtWidgets.QApplication.processEvents()
+            self.longest = max(self.longest, time.monotonic() - began)
+            time.sleep(0.002)
         return self.ends[job]
 
     def state(self, *states: str, wait: float = PATIENCE) -> Any:

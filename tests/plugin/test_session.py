@@ -53,7 +53,9 @@ def test_a_job_starts_the_engine_and_krita_leaves_none_behind(make: Make, place:
     desk = make()
     assert desk.session.status.state == "off"
     assert desk.session.models == []
-    job = desk.colorize(layers=["flats", "shading"])
+    began = time.monotonic()
+    job = desk.colorize(BIG, layers=["flats", "shading"])
+    assert time.monotonic() - began < 0.1
     assert desk.session.status.state == "starting"
     assert desk.session.status.queue == 1
     outcome = desk.end(job)
@@ -66,32 +68,12 @@ def test_a_job_starts_the_engine_and_krita_leaves_none_behind(make: Make, place:
     assert desk.session.status.device == "cpu"
     assert [m["name"] for m in desk.session.models] == ["stenciltorch"]
     assert all(stage and 0 <= step <= total for stage, step, total in desk.progress)
+    assert desk.longest < 0.1  # Krita was never held up
     began = time.monotonic()
     desk.session.close()
     assert time.monotonic() - began < 0.5
     spin(lambda: not engines(place / "run"), 10)
     assert [p.name for p in (place / "run").iterdir()] == ["engine.lock"]
-
-
-def test_krita_is_never_held_up(make: Make, app: Any) -> None:
-    desk = make()
-    longest = 0.0
-
-    def measured(call: Callable[[], Any]) -> None:
-        nonlocal longest
-        began = time.monotonic()
-        call()
-        longest = max(longest, time.monotonic() - began)
-
-    measured(lambda: desk.colorize(BIG))
-    while not desk.ends:
-        measured(app.processEvents)
-        time.sleep(0.002)
-    measured(desk.session.stop)
-    while desk.session.status.state != "off":
-        measured(app.processEvents)
-        time.sleep(0.002)
-    assert longest < 0.1
 
 
 def test_an_engine_killed_in_mid_job_is_replaced_once_and_then_no_more(make: Make) -> None:
@@ -235,8 +217,8 @@ def test_newer_live_jobs_take_the_place_of_older_ones(join: Make) -> None:
     assert [desk.end(j, 1).kind for j in jobs] == ["cancelled"] * 3 + ["result"]
 
 
-def test_the_device_process_killed_in_mid_job_is_an_error_and_nothing_else(make: Make) -> None:
-    desk = make()
+def test_the_device_process_killed_in_mid_job_is_an_error_and_nothing_else(join: Make) -> None:
+    desk = join()
     job, next_one = desk.colorize(BIG), desk.colorize()
     spin(lambda: desk.progress)
     for child in psutil.Process(desk.pid).children():
