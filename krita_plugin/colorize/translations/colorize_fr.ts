@@ -136,6 +136,14 @@
             <translation>Il ne contient ni image ni clé.</translation>
         </message>
         <message>
+            <source>The last picture is still on its way.</source>
+            <translation>L’image précédente est encore en cours.</translation>
+        </message>
+        <message>
+            <source>Cancel ends it.</source>
+            <translation>« Annuler » y met fin.</translation>
+        </message>
+        <message>
             <source>There is no layer to colour.</source>
             <translation>Il n’y a pas de calque à mettre en couleurs.</translation>
         </message>
@@ -586,6 +594,10 @@
         <message>
             <source>Colorize: cancel</source>
             <translation>Colorize : annuler</translation>
+        </message>
+        <message>
+            <source>Colorize cannot be loaded: {error}</source>
+            <translation>Impossible de charger Colorize : {error}</translation>
         </message>
         <message>
             <source>Run colorize-install again; if that does not help, copy the report and send it to us.</source>
