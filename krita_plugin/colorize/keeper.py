@@ -67,6 +67,7 @@ class Keeper:
         client: of the wire; None where nobody has asked for an engine.
         setup: how the engine is started, as far as known.
         version: release of the engine that runs or ran.
+        pid: number of its process; 0 while unknown.
     """
 
     def __init__(self, wire: Any, read_setup: Callable[[], Setup], log_folder: Path, listener: Listener) -> None:
@@ -79,7 +80,7 @@ class Keeper:
         self._setup_trouble = ("", "")
         self._path = Path()
         self._process: EngineProcess | None = None
-        self._pid = 0
+        self.pid = 0
         self._last_words: list[str] = []
         self._since = self._adopt_until = self._restart_at = self._retry_at = 0.0
         self._launched = self._again = self._asked_to_end = False
@@ -168,7 +169,7 @@ class Keeper:
             found = self._wire.read_connection(self._path)
             if found is not None:
                 self.version = found.version
-            self._pid = found.pid if found is not None and self._wire.pid_alive(found.pid) else 0
+            self.pid = found.pid if found is not None and self._wire.pid_alive(found.pid) else 0
             if self._process is not None and self._process.ended():
                 self._bury()  # it has given way to the engine that is there
             self.cause = self.remedy = ""
@@ -295,7 +296,7 @@ class Keeper:
             return
         process = self._process
         ended = process is not None and process.ended()
-        gone = not self._wire.pid_alive(self._pid) if self._pid else ended
+        gone = not self._wire.pid_alive(self.pid) if self.pid else ended
         # A script that has started the engine needs a moment to end after it, and knows the exit code.
         if gone and (process is None or ended or now - self._since > ADOPT_WAIT):
             self._died(now)
@@ -339,7 +340,7 @@ class Keeper:
         if process is not None:
             gone = process.ended()
         else:
-            gone = not self._shutdown and not (self._pid and self._wire.pid_alive(self._pid))
+            gone = not self._shutdown and not (self.pid and self._wire.pid_alive(self.pid))
         if not gone and process is not None and waited < 2 * GOODBYE:
             if waited > GOODBYE and not self._asked_to_end:
                 self._asked_to_end = True
@@ -360,7 +361,7 @@ class Keeper:
     def _enter(self, phase: str) -> None:
         self.phase, self._since, self._restart_at = phase, time.monotonic(), 0.0
         if phase in (OFF, FAILED):
-            self._pid = 0
+            self.pid = 0
 
     def _bury(self) -> None:
         """Let go of the process, and keep what it said last."""

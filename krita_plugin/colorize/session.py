@@ -75,6 +75,11 @@ class Session(QtCore.QObject):
         """Descriptors of the models, as far as known."""
         return list(self._models)
 
+    @property
+    def engine_pid(self) -> int:
+        """Number of the engine's process; 0 while unknown."""
+        return self._keeper.pid
+
     # ---- for the docker
 
     def start(self) -> None:

@@ -1,0 +1,63 @@
+"""Takes the pictures of the docker for the documentation and the manual in the real Krita: `make screenshots`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import harness
+from PIL import Image
+
+EXAMPLE = harness.ROOT / "examples" / "three_friends"
+DOCS = harness.ROOT / "docs" / "images"
+MANUAL = harness.ROOT / "krita_plugin" / "colorize" / "images"
+
+
+def keep(source: Path, target: Path, width: int = 0) -> None:
+    """Store a picture, made smaller to a width where one is given."""
+    with Image.open(source) as image:
+        picture = image.convert("RGB")
+    if width and picture.width > width:
+        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(target, optimize=True)
+
+
+def main() -> None:
+    """Run Krita once for the states, and once for each other look."""
+    scenario = harness.HERE / "scenarios" / "pictures.py"
+    with tempfile.TemporaryDirectory(prefix="krita-pictures-") as folder:
+        out = Path(folder)
+        looks = [
+            ("states", "", {}),
+            ("light", "[theme]\nTheme=Krita bright", {}),
+            ("french", "", {"LC_ALL": "fr_FR.UTF-8", "LANG": "fr_FR.UTF-8", "LANGUAGE": "fr"}),
+        ]
+        for name, settings, environment in looks:
+            home = harness.Home(out / f"home-{name}")
+            home.configure(settings)
+            home.install()
+            only = "states" if name == "states" else "look"
+            harness.run(
+                home,
+                scenario,
+                (EXAMPLE / "lineart.png",),
+                environment=environment,
+                timeout=150,
+                folder=str(out),
+                strokes=str(EXAMPLE / "strokes.txt"),
+                hints=str(EXAMPLE / "hints.png"),
+                only=only,
+                name=name,
+            ).passed()
+            shutil.rmtree(home.path)
+        for name in ("idle", "narrow", "busy", "error", "light", "french"):
+            keep(out / f"{name}.png", DOCS / "docker" / f"{name}.png")
+        keep(out / "result.png", DOCS / "krita.png", 1200)
+        keep(out / "strokes.png", MANUAL / "docker.png", 1000)
+        keep(out / "result.png", MANUAL / "result.png", 1000)
+
+
+if __name__ == "__main__":
+    main()
