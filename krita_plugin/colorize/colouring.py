@@ -81,13 +81,15 @@ class Colouring(QtCore.QObject):
         order = Order(inputs, options, int(options.get("seed", 0)), apply=False, live=True)
         self._submit(order, digests)
 
-    def digests(self, inputs: Inputs, then: Callable[[dict[str, str]], None]) -> None:
+    def digests(
+        self, inputs: Inputs, then: Callable[[dict[str, str]], None], failed: Callable[[Exception], None] | None = None
+    ) -> None:
         """Find the content addresses of all pictures, on another thread."""
 
         def work() -> dict[str, str]:
             return {role: self.wire.digest(p.width, p.height, p.order, p.view) for role, p in inputs.pictures.items()}
 
-        self.background.run(work, then, self._stumbled)
+        self.background.run(work, then, failed or self._stumbled)
 
     def cancel(self) -> None:
         """Give up everything that is under way, also what was not sent yet."""

@@ -265,7 +265,9 @@ class ColorizeDocker(DockWidget):
         self.panel.say("", "")
         result = self.colouring.apply(ident)
         if result is not None:
-            self.panel.set_options({**result.options, "seed": result.seed})
+            self.panel.set_preview(result.thumb)
+            # One of several was chosen: the next press should make that one again.
+            self.panel.set_options({**result.options, "seed": result.seed, "variations": 1})
             settings.write("options", self.panel.options())
 
     def _show_models(self) -> None:
@@ -280,9 +282,10 @@ class ColorizeDocker(DockWidget):
 
     def _watch(self) -> None:
         """Hear of undoable commands, from the model behind Krita's history docker."""
-        self.live.watch()
         if self._hooked is not None:
             return
+        # Until it is there, the slow look at the layers has to do.
+        self.live.kick()
         for docker in Krita.instance().dockers():
             if docker.objectName() == "History":
                 view = docker.findChild(QtWidgets.QListView)

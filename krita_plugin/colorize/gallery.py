@@ -114,10 +114,17 @@ class Gallery(QtWidgets.QListWidget):
         self.setItemDelegate(_Thumbnail(self))
         self._pixmaps: dict[Any, Any] = {}
         self._last = QtCore.QElapsedTimer()
+        self._last_id = ""
+        self._shown: list[Any] = []
         self.itemClicked.connect(self._clicked)
 
     def set_results(self, results: list[ResultItem]) -> None:
         """Show these; the current one and the scroll position stay where they can."""
+        shown = [(r.id, r.image.cacheKey(), r.caption, r.details, r.applied) for r in results]
+        if shown == self._shown:
+            # Building it anew between press and release would lose a click.
+            return
+        self._shown = shown
         current = self.currentItem()
         keep, at = current.data(_ID) if current else None, self.verticalScrollBar().value()
         blocked = self.blockSignals(True)
@@ -162,10 +169,12 @@ class Gallery(QtWidgets.QListWidget):
 
     def _clicked(self, item: Any) -> None:
         # The second click of a double click asks for nothing new.
-        if self._last.isValid() and self._last.elapsed() < QtWidgets.QApplication.doubleClickInterval():
+        again = self._last.isValid() and self._last.elapsed() < QtWidgets.QApplication.doubleClickInterval()
+        if again and item.data(_ID) == self._last_id:
             return
         self._last.start()
-        self.result_activated.emit(item.data(_ID))
+        self._last_id = item.data(_ID)
+        self.result_activated.emit(self._last_id)
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802
         """Enter and Space do what a click does."""

@@ -13,8 +13,8 @@ from .qt import QtCore, QtGui
 
 BUDGET = 384 * 1024 * 1024
 """Bytes of packed results that are kept; the oldest go first, but never the newest one."""
-THUMB = 192
-"""Pixels of the longer side of a small picture."""
+THUMB = 384
+"""Pixels of the longer side of the picture that stands for a result."""
 
 
 @dataclass
@@ -115,11 +115,11 @@ def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) ->
 
 
 def _draw(painter: Any, picture: Picture, scale: float) -> None:
-    """Draw a picture smaller: coarsely to four times the size, then smoothly, which costs far less."""
+    """Draw a picture smaller: coarsely to twice the size, then smoothly, which costs far less."""
     modes, aspect = QtCore.Qt.TransformationMode, QtCore.Qt.AspectRatioMode.IgnoreAspectRatio
     width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     image = picture.image()
-    if picture.width > 4 * width or picture.height > 4 * height:
-        image = image.scaled(4 * width, 4 * height, aspect, modes.FastTransformation)
+    if picture.width > 2 * width or picture.height > 2 * height:
+        image = image.scaled(2 * width, 2 * height, aspect, modes.FastTransformation)
     small = image.scaled(width, height, aspect, modes.SmoothTransformation)
     painter.drawImage(QtCore.QPointF(picture.x * scale, picture.y * scale), small)

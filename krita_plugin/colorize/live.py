@@ -1,29 +1,30 @@
 """Live mode: notices strokes, undo and redo, and has the picture coloured again.
 
-Krita tells Python of no stroke. The model behind its history docker is reset by every undoable command, also while
-that docker is hidden; releasing pen or mouse over the canvas is a second sign. Each only starts a short delay, after
-which the pixels decide whether anything has changed. Nothing here waits for a stroke, or cuts it.
+Krita tells Python of no stroke, but the model behind its history docker is reset by every undoable command, also while
+that docker is hidden (the docker passes it on by ``kick``). That only starts a short delay, after which the pixels
+decide whether anything has changed. Nothing here waits for a stroke, or cuts it.
 """
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, Callable, Dict, Tuple
-
-from krita import Krita
 
 from . import building, layers
 from .colouring import Colouring, Order
+from .i18n import tr
 from .inputs import InputError, Inputs
 from .pixels import Picture, fill
-from .qt import QtCore, QtWidgets, Signal
+from .qt import QtCore, Signal
 from .timing import krita_call
 
-DELAY = 60
-"""Milliseconds after a sign until the pixels are looked at."""
+DELAY = 15
+"""Milliseconds after a sign until the pixels are looked at; signs come in twos."""
+AGAIN = 60
+"""Milliseconds until they are looked at again when nothing has changed, or a stroke is under way."""
 LOOKS = 4
-"""How often they are looked at when nothing has changed yet: the pixels of an undo come later than its sign."""
-CANVASES = ("KisQPainterCanvas", "KisOpenGLCanvas2")
+"""How often they are: the pixels of an undo come later than its sign."""
+PAINTED = 30
+"""Milliseconds until the docker has painted a preview; a layer can wait for that, not the other way round."""
 
 Collect = Callable[[Any], Tuple[Inputs, Dict[str, Any]]]
 
@@ -43,14 +44,11 @@ class Live(QtCore.QObject):
         self._colouring, self._collect = colouring, collect
         self._delay = QtCore.QTimer(self)
         self._delay.setSingleShot(True)
-        self._delay.setInterval(DELAY)
         self._delay.timeout.connect(self._look)
         self._looks = 0
         self._seen: dict[str, Any] = {}
         self._hashing = False
         self._again = False
-        self._watched: list[Any] = []
-        self._views = 0
         self._made: dict[str, str] = {}
         self._shown: dict[str, Picture] = {}
         self._newest: tuple[Order, dict[str, Picture]] | None = None
@@ -60,7 +58,6 @@ class Live(QtCore.QObject):
         """Follow from now on; the picture is coloured at once."""
         self.on = True
         self._seen.clear()
-        self.watch()
         self.kick()
 
     def stop(self) -> None:
@@ -69,36 +66,12 @@ class Live(QtCore.QObject):
         self._delay.stop()
         self._newest = None
         self._colouring.cancel_live()
-        for watched in self._watched:
-            # A canvas goes with its view.
-            with contextlib.suppress(*layers.GONE):
-                watched.removeEventFilter(self)
-        self._watched.clear()
-
-    def watch(self) -> None:
-        """Listen to the canvases there are now."""
-        window = Krita.instance().activeWindow()
-        views = len(window.views()) if window is not None else 0
-        # Looking through all of Krita's widgets takes a tenth of a second.
-        if not self.on or window is None or (views == self._views and self._watched):
-            return
-        self._views = views
-        for widget in window.qwindow().findChildren(QtWidgets.QWidget):
-            if widget.metaObject().className() in CANVASES and widget not in self._watched:
-                widget.installEventFilter(self)
-                self._watched.append(widget)
 
     def kick(self) -> None:
         """Something may have changed."""
         if self.on:
             self._looks = LOOKS
-            self._delay.start()
-
-    def eventFilter(self, _watched: Any, event: Any) -> bool:  # noqa: N802 (Qt's name)
-        """Notice that pen or button were lifted."""
-        if event.type() in (QtCore.QEvent.Type.MouseButtonRelease, QtCore.QEvent.Type.TabletRelease):
-            self.kick()
-        return False
+            self._delay.start(DELAY)
 
     # Looking
 
@@ -110,7 +83,7 @@ class Live(QtCore.QObject):
             self._again = True
             return
         if not layers.is_free(document):
-            self._delay.start()
+            self._delay.start(AGAIN)
             return
         try:
             inputs, options = self._collect(document)
@@ -121,7 +94,7 @@ class Live(QtCore.QObject):
             return
         self._seen.pop("error", None)
         self._hashing = True
-        self._colouring.digests(inputs, lambda digests: self._compare(inputs, options, digests))
+        self._colouring.digests(inputs, lambda digests: self._compare(inputs, options, digests), self._stumbled)
 
     def _compare(self, inputs: Inputs, options: dict[str, Any], digests: dict[str, str]) -> None:
         self._hashing = False
@@ -136,10 +109,14 @@ class Live(QtCore.QObject):
             self._colouring.run_live(inputs, options, digests)
         elif self._looks > 0:
             self._looks -= 1
-            self._delay.start()
+            self._delay.start(AGAIN)
         if self._again:
             self._again = False
             self.kick()
+
+    def _stumbled(self, failure: Exception) -> None:
+        self._hashing = False
+        self.failed.emit(f"{type(failure).__name__}: {failure}", tr("Close other programs if memory is short."))
 
     # Showing
 
@@ -151,7 +128,8 @@ class Live(QtCore.QObject):
             waiting = self._newest is not None
             self._newest = (order, pictures)
             if not waiting:
-                self._colouring.patience.when_free(order.inputs.document, self._show)
+                key = order.inputs.document
+                QtCore.QTimer.singleShot(PAINTED, lambda: self._colouring.patience.when_free(key, self._show))
 
     def _show(self, document: Any) -> None:
         """Put the newest picture into the live layer; rewriting it is no undo step."""
