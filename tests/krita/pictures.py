@@ -33,12 +33,14 @@ def main() -> None:
             ("states", "", {}),
             ("light", "[theme]\nTheme=Krita bright", {}),
             ("french", "", {"LC_ALL": "fr_FR.UTF-8", "LANG": "fr_FR.UTF-8", "LANGUAGE": "fr"}),
+            ("variations", "", {}),
         ]
         for name, settings, environment in looks:
             home = harness.Home(out / f"home-{name}")
             home.configure(settings)
             home.install()
-            only = "states" if name == "states" else "look"
+            if name == "variations":
+                home.draw_lots()
             harness.run(
                 home,
                 scenario,
@@ -48,12 +50,14 @@ def main() -> None:
                 folder=str(out),
                 strokes=str(EXAMPLE / "strokes.txt"),
                 hints=str(EXAMPLE / "hints.png"),
-                only=only,
+                only=name if name in ("states", "variations") else "look",
                 name=name,
             ).passed()
             shutil.rmtree(home.path)
         for name in ("idle", "narrow", "busy", "error", "light", "french"):
             keep(out / f"{name}.png", DOCS / "docker" / f"{name}.png")
+        keep(out / "variations.png", DOCS / "docker" / "variations.png")
+        keep(out / "variations.png", MANUAL / "variations.png")
         keep(out / "result.png", DOCS / "krita.png", 1200)
         keep(out / "strokes.png", MANUAL / "docker.png", 1000)
         keep(out / "result.png", MANUAL / "result.png", 1000)

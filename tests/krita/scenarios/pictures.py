@@ -1,7 +1,7 @@
 """Takes the pictures of the docker for the documentation, in all its states.
 
 Krita is started with an example's lineart. Args: folder (where pictures go), strokes (a file of strokes), hints (the
-same as a picture), only (``states`` or ``look``), name (of the picture of a look).
+same as a picture), only (``states``, ``look`` or ``variations``), name (of the picture of a look).
 """
 
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import first_use
 import steps
+import variations
 
 IN_THE_WAY = ("PresetDocker", "sharedtooldocker", "ColorSelectorNg", "HistogramDocker")
 
@@ -25,6 +26,8 @@ def scenario(t):
     yield 0.5
     if t.args["only"] == "look":
         yield from look(t, document, docker)
+    elif t.args["only"] == "variations":
+        yield from lots(t, document, docker)
     else:
         yield from states(t, document, docker)
 
@@ -62,6 +65,19 @@ def look(t, document, docker):
     yield 0.5
     yield from floating(docker, 330, 780)
     save(t, t.args["name"], docker)
+
+
+def lots(t, document, docker):
+    """Four variations of a model that draws lots, one of them in the picture."""
+    yield from steps.new_set(t, document)
+    variations.hint_half(t, document)
+    yield from variations.options_by_model(t)
+    yield from variations.variations(t, document)
+    yield from variations.click_result(t, f"seed {variations.SEED + 1}")
+    yield from t.until(lambda: variations.applied(t), "the result")
+    docker.panel.set_sections({"layers": False, "options": True, "results": True})
+    yield from floating(docker, 330, 840)
+    save(t, "variations", docker)
 
 
 def states(t, document, docker):
