@@ -212,6 +212,8 @@ class Frames(QtCore.QObject):
         if lineart is None or not self._files:
             self._finish(tr("There is no lineart on these frames."), tr("Choose other frames or another layer."))
             return
+        # Before the layer comes: going to a frame is a step to undo, and the layer should be the last.
+        self._go_back(document)
         files, first, step = self._sequence()
         with building.scratch(document) as aside:
             with krita_call("import frames"):
@@ -248,6 +250,11 @@ class Frames(QtCore.QObject):
             return False
         return True
 
+    def _go_back(self, document: Any) -> None:
+        """Show the frame that was shown at the beginning."""
+        if document.currentTime() != self._time:
+            document.setCurrentTime(self._time)
+
     def _finish(self, cause: str, remedy: str) -> None:
         if self._over:
             return
@@ -255,7 +262,7 @@ class Frames(QtCore.QObject):
         if self._job:
             self._docker.session.cancel(self._job)
         document = layers.find_document(self._document)
-        if document is not None and self._moving:
-            document.setCurrentTime(self._time)
+        if document is not None:
+            self._go_back(document)
         shutil.rmtree(str(self._folder), ignore_errors=True)
         self.finished.emit(cause, remedy)

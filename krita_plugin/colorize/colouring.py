@@ -278,10 +278,14 @@ class Colouring(QtCore.QObject):
         name = layers.RESULT if list(pictures) != ["colour"] else layers.COLOUR
         steps = building.result_steps(document, pictures, where, building.free_name(document, name))
         self._steps.append(steps)
-        self._step(steps, result)
+        QtCore.QTimer.singleShot(0, lambda: self._step(steps, result))
 
     def _step(self, steps: Iterator[Any], result: history.Result) -> None:
         if steps not in self._steps:
+            return
+        if self.patience.acting:
+            # Not from inside Krita's own loop while it adds a layer.
+            QtCore.QTimer.singleShot(layers.WAIT, lambda: self._step(steps, result))
             return
         node = next(steps)
         if node is None:

@@ -12,6 +12,8 @@ from .timing import krita_call
 
 WAIT = 40
 """Milliseconds between two looks whether the artist's stroke has ended."""
+TRIES = 250
+"""Looks, 20 ms apart, for the added layer to become the active one, which takes long on a busy machine."""
 RESULT, FLATS, SHADING, COLOUR = "Colorize", "Flats", "Shading", "Colour"
 LIVE = "Colorize live"
 SET, HINTS, MASK = "Colouring", "Hints", "Mask"
@@ -98,6 +100,8 @@ class Patience(QtCore.QObject):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._waiting: list[tuple[str, Callable[[Any], None]]] = []
+        self.acting = False
+        """Whether something is being done now: Krita runs the event loop inside when a layer is added."""
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(WAIT)
         self._timer.timeout.connect(self._look)
@@ -105,7 +109,8 @@ class Patience(QtCore.QObject):
     def when_free(self, key: str, action: Callable[[Any], None]) -> None:
         """Call ``action`` with the document, later; with None when it was closed."""
         self._waiting.append((key, action))
-        QtCore.QTimer.singleShot(0, self._look)
+        if not self.acting:
+            QtCore.QTimer.singleShot(0, self._look)
 
     def clear(self) -> None:
         """Forget what waits."""
@@ -113,6 +118,19 @@ class Patience(QtCore.QObject):
         self._timer.stop()
 
     def _look(self) -> None:
+        if self.acting:
+            return
+        self.acting = True
+        try:
+            self._act()
+        finally:
+            self.acting = False
+        if self._waiting:
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def _act(self) -> None:
         blocked: list[str] = []
         for entry in list(self._waiting):
             key, action = entry
@@ -124,10 +142,6 @@ class Patience(QtCore.QObject):
                 continue
             self._waiting.remove(entry)
             action(document)
-        if self._waiting:
-            self._timer.start()
-        else:
-            self._timer.stop()
 
 
 def add(document: Any, node: Any, parent: Any, above: Any, done: Callable[[], None] | None = None) -> None:
@@ -146,7 +160,7 @@ def add(document: Any, node: Any, parent: Any, above: Any, done: Callable[[], No
     _restore(document_key(document), active, node, done)
 
 
-def _restore(key: str, active: Any, node: Any, done: Callable[[], None] | None, tries: int = 50) -> None:
+def _restore(key: str, active: Any, node: Any, done: Callable[[], None] | None, tries: int = TRIES) -> None:
     """Krita makes an added layer the active one, but only a moment later."""
     document = find_document(key)
     if document is not None and active is not None:
