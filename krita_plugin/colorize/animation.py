@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,9 +12,9 @@ from . import building, layers, timeline
 from .choices import Chosen
 from .i18n import tr
 from .inputs import Inputs
+from .kra import FrameFile
 from .pixels import Picture, canvas, is_opaque
-from .qt import QtCore, QtGui, QtWidgets, Signal
-from .timing import krita_call
+from .qt import QtCore, QtWidgets, Signal
 
 FRAMES = "Colorize frames"
 MOST = 5000
@@ -88,14 +89,12 @@ class Frames(QtCore.QObject):
         self._document, self._chosen = layers.document_key(document), chosen
         self._options, self._model = {**options, "output": "colour"}, model
         self._size = (document.width(), document.height())
-        self._time = document.currentTime()
         nodes = [layers.find(document, chosen[role]) for role in ("lineart", "hints")]
         found = [n for n in nodes if n is not None]
         self._frames = sorted(set().union(*(timeline.key_frames(n, first, last) for n in found)))
-        self._moving = [n for n in found if timeline.moves_inside(n)]
-        self._last = last
         self._folder = Path(tempfile.mkdtemp(prefix="colorize-frames-"))
-        self._files: dict[int, str] = {}
+        self._file = FrameFile(self._folder / "frames.kra", *self._size)
+        self._coloured = 0
         self._opaque = False
         self._at = 0
         self._job = ""
@@ -112,7 +111,7 @@ class Frames(QtCore.QObject):
     def close(self) -> None:
         """Krita ends."""
         self._over = True
-        shutil.rmtree(str(self._folder), ignore_errors=True)
+        self._clean_up()
 
     def _next(self) -> None:
         if self._over:
@@ -120,48 +119,46 @@ class Frames(QtCore.QObject):
         done, total = self._at, len(self._frames)
         self._docker.panel.say("notice", tr("Frame {n} of {total}").format(n=min(done + 1, total), total=total), "")
         if done == total:
-            self._docker.colouring.patience.when_free(self._document, self._assemble)
+            self._docker.colouring.background.run(self._file.close, lambda _: self._ready(), self._unwritten)
         else:
-            self._docker.colouring.patience.when_free(self._document, self._go_to)
+            self._docker.colouring.patience.when_free(self._document, self._read)
 
-    def _go_to(self, document: Any) -> None:
-        """Show the frame, where a picture can only be read while it is shown."""
+    def _read(self, document: Any) -> None:
+        """Read the layers at the next frame, and have them coloured."""
         if self._over or not self._there(document):
             return
-        if self._moving:
-            with krita_call("go to frame"):
-                document.setCurrentTime(self._frames[self._at])
-        self._docker.colouring.patience.when_free(self._document, self._colour)
-
-    def _colour(self, document: Any) -> None:
-        if self._over or not self._there(document):
-            return
-        frame, whole = self._frames[self._at], canvas(document)
+        frame = self._frames[self._at]
         lineart = layers.find(document, self._chosen["lineart"])
         if lineart is None:
             self._finish(tr("The lineart layer was deleted."), tr("Choose another one and start again."))
             return
-        drawing = timeline.read_at(lineart, whole, frame)
+        drawing = self._picture(document, lineart, frame)
         if drawing is None:
-            self._skip()
+            # The frame before must not go on to be shown.
+            self._keep(frame, Picture(bytes(4), 0, 0, 1, 1))
             return
         self._opaque = self._opaque or is_opaque(drawing)
         pictures = {"lineart": drawing}
         hints = layers.find(document, self._chosen["hints"])
-        strokes = timeline.read_at(hints, whole, frame) if hints is not None else None
+        strokes = self._picture(document, hints, frame) if hints is not None else None
         if strokes is not None and self._model.get("uses_hints", True):
             pictures["hints"] = strokes
         inputs = Inputs(self._document, *self._size, self._chosen["lineart"], self._opaque, pictures)
         colouring = self._docker.colouring
-        colouring.digests(inputs, lambda digests: self._send(inputs, digests))
+        colouring.digests(inputs, lambda digests: self._send(inputs, digests), self._stumbled)
+
+    def _picture(self, document: Any, node: Any, frame: int) -> Picture | None:
+        if timeline.moves_inside(node):
+            return timeline.read_group_at(document, node, frame)
+        return timeline.read_at(node, canvas(document), frame)
 
     def _send(self, inputs: Inputs, digests: dict[str, str]) -> None:
         if self._over:
             return
         body, buffers = self._docker.colouring.message(inputs, self._options, digests)
-        self._job = self._docker.session.colorize(body, buffers, self._coloured)
+        self._job = self._docker.session.colorize(body, buffers, self._ended)
 
-    def _coloured(self, outcome: Any) -> None:
+    def _ended(self, outcome: Any) -> None:
         if self._over:
             return
         if outcome.kind == "cancelled":
@@ -170,76 +167,46 @@ class Frames(QtCore.QObject):
             self._finish(outcome.cause, outcome.remedy or tr("Start again."))
         else:
             b = outcome.buffers[0]
-            picture = Picture(b.pixels(), b.x, b.y, b.width, b.height, b.order)
-            name = str(self._folder / f"{self._frames[self._at]:06d}.png")
-            self._docker.colouring.background.run(
-                lambda: self._save(picture, name), lambda saved: self._kept(name, saved), self._stumbled
-            )
+            self._coloured += 1
+            self._keep(self._frames[self._at], Picture(b.pixels(), b.x, b.y, b.width, b.height, b.order))
 
-    def _save(self, picture: Picture, name: str) -> bool:
-        """Write a frame; on the background thread."""
-        image = QtGui.QImage(*self._size, QtGui.QImage.Format.Format_ARGB32)
-        image.fill(0)
-        painter = QtGui.QPainter(image)
-        painter.setCompositionMode(QtGui.QPainter.CompositionMode.CompositionMode_Source)
-        painter.drawImage(picture.x, picture.y, picture.image())
-        painter.end()
-        # Hardly any compression: the file is read again in a moment.
-        return bool(image.save(name, "PNG", 90))
+    def _keep(self, frame: int, picture: Picture) -> None:
+        """Write a frame, away from the window's thread."""
+        self._docker.colouring.background.run(
+            lambda: self._file.add(frame, picture), lambda _: self._kept(), self._unwritten
+        )
 
-    def _kept(self, name: str, saved: bool) -> None:
-        if not saved:
-            self._finish(
-                tr("A frame cannot be written to {folder}.").format(folder=str(self._folder)),
-                tr("Free some space on the disk and start again."),
-            )
-            return
-        self._files[self._frames[self._at]] = name
-        self._skip()
-
-    def _skip(self) -> None:
+    def _kept(self) -> None:
         self._at += 1
         QtCore.QTimer.singleShot(0, self._next)
+
+    def _unwritten(self, failure: Exception) -> None:
+        self._finish(
+            tr("The frames cannot be written to {folder}: {error}").format(folder=str(self._folder), error=failure),
+            tr("Free some space on the disk and start again."),
+        )
 
     def _stumbled(self, failure: Exception) -> None:
         self._finish(f"{type(failure).__name__}: {failure}", tr("Start again."))
 
+    def _ready(self) -> None:
+        self._docker.colouring.patience.when_free(self._document, self._assemble)
+
     def _assemble(self, document: Any) -> None:
-        """Make one animated layer of all frames and put it into the document."""
+        """Take the animated layer out of the file and put it into the document."""
         if self._over or not self._there(document):
             return
         lineart = layers.find(document, self._chosen["lineart"])
-        if lineart is None or not self._files:
+        if lineart is None or not self._coloured:
             self._finish(tr("There is no lineart on these frames."), tr("Choose other frames or another layer."))
             return
-        # Before the layer comes: going to a frame is a step to undo, and the layer should be the last.
-        self._go_back(document)
-        files, first, step = self._sequence()
-        with building.scratch(document) as aside:
-            with krita_call("import frames"):
-                made = aside.importAnimation(files, first, step)
-                aside.waitForDone()
-            node = aside.topLevelNodes()[-1].clone() if made else None
+        where = building.place(lineart, self._opaque)
+        node = building.layer_of(self._file.path, document, building.free_name(document, FRAMES), where)
         if node is None:
             self._finish(tr("Krita could not take the frames."), tr("Start again."))
             return
-        where = building.place(lineart, self._opaque)
-        node.setName(building.free_name(document, FRAMES))
-        node.setLocked(True)
-        if where.multiply:
-            node.setBlendingMode("multiply")
         layers.add(document, node, where.parent, where.above)
-        self._finish(tr("{n} frames are coloured.").format(n=len(self._files)), "")
-
-    def _sequence(self) -> tuple[list[str], int, int]:
-        """Files in the even steps that Krita's import takes; a frame that is held is in it again."""
-        frames = [f for f in self._frames if f in self._files]
-        step = timeline.common_step(frames)
-        files, held = [], ""
-        for frame in range(frames[0], frames[-1] + 1, step):
-            held = self._files.get(frame, held)
-            files.append(held)
-        return files, frames[0], step
+        self._finish(tr("{n} frames are coloured.").format(n=self._coloured), "")
 
     def _there(self, document: Any | None) -> bool:
         if document is None:
@@ -250,19 +217,17 @@ class Frames(QtCore.QObject):
             return False
         return True
 
-    def _go_back(self, document: Any) -> None:
-        """Show the frame that was shown at the beginning."""
-        if document.currentTime() != self._time:
-            document.setCurrentTime(self._time)
-
     def _finish(self, cause: str, remedy: str) -> None:
         if self._over:
             return
         self._over = True
         if self._job:
             self._docker.session.cancel(self._job)
-        document = layers.find_document(self._document)
-        if document is not None:
-            self._go_back(document)
-        shutil.rmtree(str(self._folder), ignore_errors=True)
+        # In the thread that writes, so that nothing is written after.
+        self._docker.colouring.background.run(self._clean_up, lambda _: None, lambda _: None)
         self.finished.emit(cause, remedy)
+
+    def _clean_up(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.abandon()
+        shutil.rmtree(str(self._folder), ignore_errors=True)

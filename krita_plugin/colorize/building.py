@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from krita import Krita
@@ -52,11 +53,22 @@ def place(lineart: Any, opaque: bool) -> Place:
     children = parent.childNodes()
     at = [layers.ident(c) for c in children].index(layers.ident(lineart))
     if at > 0 and not hides(lineart, opaque):
-        return Place(parent, children[at - 1], False)
-    # Over the lineart and over the results that are there already.
-    while at + 1 < len(children) and layers.is_result(children[at + 1]):
-        at += 1
+        return Place(parent, _under_live(children[:at]), False)
+    over = children[at + 1] if at + 1 < len(children) else None
+    if (
+        over is not None
+        and over.type() == "grouplayer"
+        and over.blendingMode() == "multiply"
+        and layers.is_result(over)
+    ):
+        # Two results that both multiply would darken each other: the next one covers the first inside its group.
+        return Place(over, _under_live(over.childNodes()), False)
     return Place(parent, children[at], True)
+
+
+def _under_live(nodes: list[Any]) -> Any:
+    """The topmost layer but the live one, which is to stay over all results."""
+    return next((n for n in reversed(nodes) if n.name() != layers.LIVE), nodes[-1])
 
 
 @contextlib.contextmanager
@@ -88,13 +100,15 @@ def result_steps(document: Any, pictures: dict[str, Picture], where: Place, name
         document: it will go to.
         pictures: ``flats`` and ``shading``, or ``colour``.
         where: its place.
-        name: of the group, or of the single layer.
+        name: of the group, or of the layer where it is a single one.
     """
-    titles = {"flats": layers.FLATS, "shading": layers.SHADING, "colour": name}
+    single = list(pictures) == ["colour"] and not where.multiply
+    titles = {"flats": layers.FLATS, "shading": layers.SHADING, "colour": name if single else layers.COLOUR}
     with scratch(document) as aside:
         yield None
         parent: Any = None
-        if list(pictures) != ["colour"]:
+        # What multiplies is a group also for one layer: later results go inside.
+        if not single:
             with krita_call("add layer"):
                 # Where it is part of no image its picture is not made up, and would be missing in the artist's.
                 parent = aside.createGroupLayer(name)
@@ -140,6 +154,44 @@ def _fill_steps(node: Any, picture: Picture) -> Iterator[None]:
         with krita_call("convert"):
             node.setColorSpace(*kind)
         yield None
+
+
+def layer_of(path: Path, document: Any, name: str, where: Place) -> Any:
+    """The only layer of a Krita file, in the colours of a document; None where Krita cannot read it."""
+    app = Krita.instance()
+    before = app.batchmode()
+    # Trouble with the file is for the docker to tell, not for a dialog.
+    app.setBatchmode(True)
+    try:
+        with krita_call("open frames"):
+            opened = app.openDocument(str(path))
+    finally:
+        app.setBatchmode(before)
+    if opened is None:
+        return None
+    try:
+        opened.setBatchmode(True)
+        with krita_call("open frames"):
+            opened.waitForDone()
+            node = opened.topLevelNodes()[0]
+            kind = (document.colorModel(), document.colorDepth(), document.colorProfile())
+            if (node.colorModel(), node.colorDepth(), node.colorProfile()) != kind:
+                node.setColorSpace(*kind)
+            node.setName(name)
+            node.setLocked(True)
+            top = node
+            if where.multiply:
+                top = opened.createGroupLayer(name)
+                opened.rootNode().addChildNode(top, None)
+                top.addChildNode(node.clone(), None)
+                top.setBlendingMode("multiply")
+                top.setLocked(True)
+                opened.waitForDone()
+            return top.clone()
+    finally:
+        with krita_call("open frames"):
+            opened.setModified(False)
+            opened.close()
 
 
 def colouring_set(document: Any, name: str) -> Any:

@@ -52,6 +52,8 @@ class Colouring(QtCore.QObject):
     results_changed = Signal()
     live_done = Signal(object, object, object)
     """The order of a live job, its pictures, and a QImage to look at."""
+    covered = Signal(object)
+    """The first result has come over an opaque lineart of that document."""
     open_changed = Signal()
     """Jobs were begun or have ended."""
 
@@ -275,7 +277,8 @@ class Colouring(QtCore.QObject):
         where = self._where(document, result)
         if where is None:
             return
-        name = layers.RESULT if list(pictures) != ["colour"] else layers.COLOUR
+        single = list(pictures) == ["colour"] and not where.multiply
+        name = layers.COLOUR if single else layers.RESULT
         steps = building.result_steps(document, pictures, where, building.free_name(document, name))
         self._steps.append(steps)
         QtCore.QTimer.singleShot(0, lambda: self._step(steps, result))
@@ -300,6 +303,8 @@ class Colouring(QtCore.QObject):
             return
         layers.add(document, node, where.parent, where.above)
         result.node = layers.ident(node)
+        if where.multiply:
+            self.covered.emit(document)
         self.results_changed.emit()
 
     def _where(self, document: Any, result: history.Result) -> building.Place | None:

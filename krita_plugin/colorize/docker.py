@@ -81,7 +81,7 @@ class ColorizeDocker(DockWidget):
         colouring.previewed.connect(panel.set_preview)
         colouring.results_changed.connect(self._show_results)
         self.live.previewed.connect(panel.set_preview)
-        self.live.failed.connect(lambda cause, remedy: panel.say("error", cause, remedy))
+        self.live.failed.connect(lambda cause, remedy: panel.say("error" if cause else "", cause, remedy))
         self.live.layer_lost.connect(lambda: panel.set_live(self.live.on, False))
 
     # What the artist does
@@ -241,8 +241,18 @@ class ColorizeDocker(DockWidget):
         if document is None:
             return
         results = [n for n, _ in layers.walk(document.rootNode()) if layers.is_result(n) and n.name() != layers.LIVE]
-        for node in results[1:]:
-            node.remove()
+        for node in results:
+            inside = [n for n in node.childNodes() if layers.is_result(n) and n.name() != layers.LIVE]
+            if inside:
+                # Over an opaque lineart the newer results are in the group of the first.
+                newest = layers.ident(inside[-1])
+                for older in node.childNodes():
+                    if older.name() != layers.LIVE and layers.ident(older) != newest:
+                        older.remove()
+                break
+        else:
+            for node in results[1:]:
+                node.remove()
         self.refresh()
 
     def _pick(self, role: str, value: str) -> None:

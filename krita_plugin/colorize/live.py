@@ -34,6 +34,7 @@ class Live(QtCore.QObject):
 
     previewed = Signal(object)
     failed = Signal(str, str)
+    """Cause and remedy; empty when what was wrong is mended."""
     layer_lost = Signal()
     """The artist has removed the live layer, so it is not wanted."""
 
@@ -53,6 +54,7 @@ class Live(QtCore.QObject):
         self._shown: dict[str, Picture] = {}
         self._newest: tuple[Order, dict[str, Picture]] | None = None
         colouring.live_done.connect(self._done)
+        colouring.covered.connect(self._give_way)
 
     def start(self) -> None:
         """Follow from now on; the picture is coloured at once."""
@@ -92,7 +94,8 @@ class Live(QtCore.QObject):
                 self._seen["error"] = e.cause
                 self.failed.emit(e.cause, e.remedy)
             return
-        self._seen.pop("error", None)
+        if self._seen.pop("error", None) is not None:
+            self.failed.emit("", "")
         self._hashing = True
         self._colouring.digests(inputs, lambda digests: self._compare(inputs, options, digests), self._stumbled)
 
@@ -167,6 +170,16 @@ class Live(QtCore.QObject):
         layers.add(document, node, where.parent, where.above)
         self._made[inputs.document] = layers.ident(node)
         self._shown[inputs.document] = picture
+
+    def _give_way(self, document: Any) -> None:
+        """Hide a live layer that multiplies with a result; the next one goes inside the result's group."""
+        key = layers.document_key(document)
+        node = layers.find(document, self._made.get(key, ""))
+        if node is not None and node.blendingMode() == "multiply":
+            node.setVisible(False)
+            document.refreshProjection()
+            del self._made[key]
+            self._shown.pop(key, None)
 
     def _rewrite(self, document: Any, node: Any, key: str, picture: Picture) -> None:
         before = self._shown.get(key)

@@ -71,11 +71,12 @@ class Shortcuts(Extension):
         }
         for name, call in ACTIONS.items():
             action = window.createAction(name, titles[name], "tools/scripts")
-            action.triggered.connect(lambda _checked=False, call=call: _call(window, call))
+            action.triggered.connect(lambda _checked=False, call=call: _call(call))
 
 
-def _call(window: Any, name: str) -> None:
-    for docker in window.dockers() if hasattr(window, "dockers") else Krita.instance().dockers():
+def _call(name: str) -> None:
+    # Of the active window. The one that ``createActions`` was given does not live as long as its actions.
+    for docker in Krita.instance().dockers():
         if hasattr(docker, name):
             getattr(docker, name)()
             return

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import gcd
 from typing import Any
 
 from . import layers
-from .pixels import Picture, Rect, is_plain, to_srgb
+from .building import scratch
+from .pixels import Picture, Rect, canvas, is_plain, read, to_srgb
 from .timing import krita_call
 
 Frame = int
@@ -22,13 +22,25 @@ def key_frames(node: Any, first: Frame, last: Frame) -> set[Frame]:
 
 
 def moves_inside(node: Any) -> bool:
-    """Whether it is a group with an animated layer: its picture can only be read at the current time."""
+    """Whether it is a group with an animated layer, whose picture has to be made up for each frame."""
     return any(n.animated() for n, _ in layers.walk(node))
 
 
 def held_key(node: Any, frame: Frame) -> Frame | None:
     """The key frame that a frame shows; None where there is none yet."""
     return next((t for t in range(frame, -1, -1) if node.hasKeyframeAtTime(t)), None)
+
+
+def read_group_at(document: Any, node: Any, frame: Frame) -> Picture | None:
+    """A group's picture at a frame, made up in a hidden document: in the artist's, changing it is a step to undo."""
+    with scratch(document) as aside:
+        with krita_call("go to frame"):
+            copy = node.clone()
+            aside.rootNode().addChildNode(copy, None)
+            aside.setCurrentTime(frame)
+            aside.waitForDone()
+        picture = read(copy, canvas(document))
+    return None if picture.empty else picture
 
 
 def read_at(node: Any, rect: Rect, frame: Frame) -> Picture | None:
@@ -47,11 +59,3 @@ def read_at(node: Any, rect: Rect, frame: Frame) -> Picture | None:
         raw = to_srgb(raw, (node.colorModel(), node.colorDepth(), node.colorProfile()), rect)
     picture = Picture(raw, x, y, w, h)
     return None if picture.empty else picture
-
-
-def common_step(frames: list[Frame]) -> int:
-    """The largest step that, from the first frame on, meets all frames."""
-    step = 0
-    for frame in frames:
-        step = gcd(step, frame - frames[0])
-    return step or 1
