@@ -1,10 +1,11 @@
-# demo: install and colour the shipped example. test: the whole suite. lint: style and types.
+# demo: install and colour the shipped example. krita: put the plugin into Krita. test: the whole suite. lint: style and
+# types. screenshots: take the pictures of the docker anew, in a real Krita.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint
+.PHONY: demo krita test lint screenshots
 
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +28,9 @@ demo: $(VENV)/.installed
 	$(BIN)/engine colorize examples/three_friends/lineart.png --hints examples/three_friends/hints.png --layers out/layers -o out/demo.png
 	@echo "The picture is out/demo.png; its layers are in out/layers/"
 
+krita: $(VENV)/.installed
+	$(BIN)/colorize-install
+
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
@@ -34,3 +38,6 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python tests/krita/pictures.py

@@ -1,7 +1,7 @@
 """Starts the real Krita for a test: isolated home, own X server, the plugin put there by the installer.
 
 Standard library only. By hand, from the repository's root:
-    .venv/bin/python tests/krita/harness.py SCENARIO.py [--args '{"key": 1}'] [--shot out.png] [FILES...]
+    .venv/bin/python tests/krita/harness.py SCENARIO.py [--repeat N] [--args '{"key": 1}'] [--shot out.png] [FILES...]
 """
 
 from __future__ import annotations
@@ -377,6 +377,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=90)
     parser.add_argument("--home", type=Path, help="a home to make and keep, or to use again")
     parser.add_argument("--size", default="1600x1000x24")
+    parser.add_argument("--repeat", type=int, default=1, help="run it so many times, and stop at the first failure")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="krita-") as folder:
         path = (options.home or Path(folder) / "home").resolve()
@@ -384,9 +385,16 @@ def main() -> int:
         home.install()
         files = tuple(str(Path(f).resolve()) for f in options.files)
         shot = str(Path(options.shot).resolve()) if options.shot else ""
-        result = run(
-            home, options.scenario, files, timeout=options.timeout, size=options.size, shot=shot, **options.args
-        )
+        for number in range(1, options.repeat + 1):
+            result = run(
+                home, options.scenario, files, timeout=options.timeout, size=options.size, shot=shot, **options.args
+            )
+            good = result.outcome == "passed" and result.code == 0 and not result.left
+            if options.repeat > 1:
+                sys.stdout.write(f"{number} of {options.repeat}: {result.outcome}, {result.seconds:.1f} s\n")
+                sys.stdout.flush()
+            if not good:
+                break
         failure = path / "result.json.png"
         if failure.exists() and not shot:
             shot = str(Path(tempfile.gettempdir()) / "krita-failure.png")
@@ -394,7 +402,7 @@ def main() -> int:
             shutil.copy(failure, shot)
             sys.stdout.write(f"the screen when it failed is in {shot}\n")
     sys.stdout.write(f"{json.dumps(result.data, indent=1)}\n{result}\n{result.seconds:.1f} s\n")
-    return 0 if result.outcome == "passed" and result.code == 0 else 1
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

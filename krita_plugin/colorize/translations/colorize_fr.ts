@@ -44,8 +44,8 @@
             <translation>Recommencez.</translation>
         </message>
         <message>
-            <source>A frame cannot be written to {folder}.</source>
-            <translation>Impossible d’écrire une image dans {folder}.</translation>
+            <source>The frames cannot be written to {folder}: {error}</source>
+            <translation>Impossible d’écrire les images dans {folder} : {error}</translation>
         </message>
         <message>
             <source>Free some space on the disk and start again.</source>
@@ -282,6 +282,10 @@
         <message>
             <source>the engine was stopped from outside</source>
             <translation>le moteur a été arrêté de l’extérieur</translation>
+        </message>
+        <message>
+            <source>Close other programs if memory is short.</source>
+            <translation>Fermez d’autres programmes si la mémoire manque.</translation>
         </message>
         <message>
             <source>Dismiss this message</source>
