@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from training.preview_command import preview
+from training.study_command import study
+
+if TYPE_CHECKING:
+    from training.run import Run, TrainConfig
 
 
 @click.group()
@@ -45,52 +53,84 @@ def sources(art: Path, split: str) -> None:
         raise click.ClickException(str(e)) from e
 
 
+main.add_command(preview)
+main.add_command(study)
+
+
+def _run_options(presets: tuple[str, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The arguments and options that every training command has."""
+    path = click.Path(path_type=Path)
+    options = [
+        click.argument("shards", type=click.Path(exists=True, file_okay=False, path_type=Path)),
+        click.argument("run", type=path),
+        click.option("--preset", type=click.Choice(presets), default="cpu", show_default=True),
+        click.option("--steps", type=int, help="Optimiser steps in all; the preset's by default."),
+        click.option("--lr", type=float, help="Peak learning rate; the preset's by default. Less suits --init."),
+        click.option("--max-minutes", type=float, default=1e9, help="Stop cleanly after this long; resume later."),
+        click.option("--save-minutes", type=float, default=5.0, show_default=True),
+        click.option(
+            "--adversarial-from", type=float, help="Part of the run after which the critic joins (1 = never)."
+        ),
+        click.option("--limit", type=int, help="Use only this many pictures (trials)."),
+        click.option("--seed", type=int, default=1, show_default=True),
+        click.option(
+            "--init", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Weights to start from."
+        ),
+        click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint."),
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 @main.command("train-stenciltorch")
-@click.argument("shards", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--preset", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
-@click.option("--steps", type=int, help="Optimiser steps in all; the preset's by default.")
-@click.option("--lr", type=float, help="Peak learning rate; the preset's by default. Less suits a start from --init.")
-@click.option("--max-minutes", type=float, default=1e9, help="Stop cleanly after this long; resume later.")
-@click.option("--save-minutes", type=float, default=5.0, show_default=True)
-@click.option("--adversarial-from", type=float, help="Part of the run after which the critic joins (1 = never).")
+@_run_options(("cpu", "gpu"))
 @click.option("--no-prior", is_flag=True, help="Ablation: train without the hint prior.")
-@click.option("--limit", type=int, help="Use only this many pictures (trials).")
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--init", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Weights to start from.")
-@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
-def train_stenciltorch(
+def train_stenciltorch(no_prior: bool, preset: str, **options: Any) -> None:
+    """Train the default model on SHARDS in the folder RUN."""
+    from training.stenciltorch import PRESETS, StencilTorchRun
+
+    config = PRESETS[preset]
+    _train(StencilTorchRun, replace(config, model={"prior": False}) if no_prior else config, **options)
+
+
+@main.command("train-paintstorch")
+@_run_options(("cpu", "gpu", "thesis"))
+def train_paintstorch(preset: str, **options: Any) -> None:
+    """Train PaintsTorch on SHARDS in the folder RUN.
+
+    --init also takes StencilTorch's compact weights: what is for in-painting is folded away.
+    """
+    from training.paintstorch import PRESETS, PaintsTorchRun
+
+    _train(PaintsTorchRun, PRESETS[preset], **options)
+
+
+def _train(
+    kind: Callable[..., Run],
+    config: TrainConfig,
+    *,
     shards: Path,
     run: Path,
-    preset: str,
-    steps: int | None,
-    lr: float | None,
     max_minutes: float,
     save_minutes: float,
-    adversarial_from: float | None,
-    no_prior: bool,
     limit: int | None,
-    seed: int,
     init: Path | None,
     resume: bool,
+    **changes: Any,
 ) -> None:
-    """Train the default model on SHARDS in the folder RUN."""
+    """Train, and say how it goes."""
     from engine.errors import ColorizeError
-    from training.stenciltorch import PRESETS, Run
 
-    config = replace(PRESETS[preset], seed=seed)
-    if steps is not None:
-        config = replace(config, steps=steps)
-    if lr is not None:
-        config = replace(config, lr=lr)
-    if adversarial_from is not None:
-        config = replace(config, adversarial_from=adversarial_from)
-    if no_prior:
-        config = replace(config, model={"prior": False})
+    config = replace(config, **{key: value for key, value in changes.items() if value is not None})
     if (run / "state.safetensors").exists() and not resume:
         raise click.ClickException(f"{run} holds a run already; continue it with --resume or name another folder")
     try:
-        training = Run(run, shards, config, limit)
+        training = kind(run, shards, config, limit)
         if resume and training.resume():
             click.echo(f"resumed at step {training.step}")
         elif init is not None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.models.base import ModelInputs
+from engine.models.stenciltorch import ResNeXtBottleneck
 
 PENALTY = 10.0
 DRIFT = 1e-3
@@ -35,7 +36,28 @@ class Critic(nn.Module):
         return score.mean((1, 2, 3))
 
 
-def critic_loss(critic: Critic, real: Tensor, fake: Tensor, inputs: ModelInputs, gen: torch.Generator) -> Tensor:
+class ThesisCritic(nn.Module):
+    """The critic of the thesis (method section 2): SRGAN's strided stages with undilated ResNeXt blocks.
+
+    It sees lineart, hints and mask too (method section 6.4).
+    """
+
+    def __init__(self, width: int = 64, cardinality: int = 32) -> None:
+        super().__init__()
+        widths = [9, width // 2, width, 2 * width, 4 * width, 4 * width]
+        layers: list[nn.Module] = []
+        for a, b in itertools.pairwise(widths):
+            layers += [nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.2), ResNeXtBottleneck(b, cardinality, 1)]
+        self.layers = nn.Sequential(*layers)
+        self.score = nn.Conv2d(widths[-1], 1, 3, 1, 1)
+
+    def forward(self, picture: Tensor, inputs: ModelInputs) -> Tensor:
+        """Score Bx3xHxW pictures in [-1, 1]: B values, higher is more like the illustrations."""
+        score: Tensor = self.score(self.layers(torch.cat([picture, inputs.lineart, inputs.hints, inputs.mask], 1)))
+        return score.mean((1, 2, 3))
+
+
+def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, inputs: ModelInputs, gen: torch.Generator) -> Tensor:
     """E[C(fake)] - E[C(real)] + 10 E[(|grad C(x)| - 1)^2] + 1e-3 E[C(real)^2] (Gulrajani 2017; method section 2)."""
     mix = torch.rand(real.shape[0], 1, 1, 1, device=real.device, generator=gen)
     between = (mix * real + (1 - mix) * fake.detach()).requires_grad_(True)

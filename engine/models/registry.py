@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from engine.models.base import Descriptor
+from engine.models.paintstorch import PaintsCompactConfig, PaintsTorch, PaintsTorchConfig
 from engine.models.stenciltorch import Compact, CompactConfig, Thesis, ThesisConfig
 
 
@@ -33,6 +34,30 @@ ARCHITECTURES: dict[str, Architecture] = {
         ThesisConfig,
         Thesis,
         Descriptor("stenciltorch-thesis", "StencilTorch as in the thesis", "stenciltorch-thesis", stride=16),
+    ),
+    "paintstorch-compact": Architecture(
+        PaintsCompactConfig,
+        Compact,
+        Descriptor(
+            "paintstorch",
+            "PaintsTorch: colour from strokes, whole picture",
+            "paintstorch-compact",
+            stride=32,
+            uses_mask=False,
+            uses_context=False,
+        ),
+    ),
+    "paintstorch-thesis": Architecture(
+        PaintsTorchConfig,
+        PaintsTorch,
+        Descriptor(
+            "paintstorch-thesis",
+            "PaintsTorch as in the thesis",
+            "paintstorch-thesis",
+            stride=16,
+            uses_mask=False,
+            uses_context=False,
+        ),
     ),
 }
 

@@ -31,6 +31,7 @@ class CompactConfig:
         decoder_blocks: the same on the way up.
         heads: attention heads at 1/32.
         prior: feed the flooded hints; off only for the ablation.
+        inpaint: look at the mask and at what is painted outside it; without, the lineart and the hints are all it sees.
     """
 
     widths: tuple[int, int, int, int] = (32, 64, 128, 256)
@@ -38,6 +39,7 @@ class CompactConfig:
     decoder_blocks: tuple[int, int, int] = (1, 1, 2)
     heads: int = 8
     prior: bool = True
+    inpaint: bool = True
 
 
 class ResidualBlock(nn.Module):
@@ -127,8 +129,8 @@ class Compact(nn.Module):
         super().__init__()
         self.config = config
         w1, w2, w3, w4 = config.widths
-        # lineart and mask unshuffled by 4; composite, hints and prior at 1/4
-        inputs = 32 + 3 + 4 + (PRIOR_CHANNELS if config.prior else 0)
+        # lineart (and mask) unshuffled by 4; (composite,) hints and prior at 1/4
+        inputs = (32 + 3 if config.inpaint else 16) + 4 + (PRIOR_CHANNELS if config.prior else 0)
         self.stem = nn.Conv2d(inputs, w1, 3, 1, 1)
 
         def stage(width: int, blocks: int) -> nn.Sequential:
@@ -149,11 +151,14 @@ class Compact(nn.Module):
 
     def forward(self, inputs: ModelInputs, flood: Flood | None = None) -> ModelOutputs:
         """Colour a batch; ``flood`` may be given when the caller has it already."""
-        parts = [
-            F.pixel_unshuffle(torch.cat([inputs.lineart, inputs.mask], 1), 4),
-            F.avg_pool2d(inputs.composite, 4),
-            F.avg_pool2d(inputs.hints, 4),
-        ]
+        if self.config.inpaint:
+            parts = [
+                F.pixel_unshuffle(torch.cat([inputs.lineart, inputs.mask], 1), 4),
+                F.avg_pool2d(inputs.composite, 4),
+                F.avg_pool2d(inputs.hints, 4),
+            ]
+        else:
+            parts = [F.pixel_unshuffle(inputs.lineart, 4), F.avg_pool2d(inputs.hints, 4)]
         prior = None
         if self.config.prior:
             prior = (flood if flood is not None else flood_hints(inputs)).channels()

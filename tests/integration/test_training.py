@@ -21,7 +21,10 @@ from training.data.flats import simplify
 from training.data.pack import pack, read_manifest
 from training.data.strokes import draw_hints, draw_mask
 from training.data.synthesis import make_batch
-from training.stenciltorch import PRESETS, Phase, Run
+from training.paintstorch import PRESETS as PAINTS_PRESETS
+from training.paintstorch import PaintsTorchRun
+from training.run import Phase, Run
+from training.stenciltorch import PRESETS, StencilTorchRun
 
 ART = Path(__file__).parent.parent / "data" / "art"
 TINY = replace(
@@ -119,14 +122,14 @@ def train(run: Run, minutes: float = 10.0) -> None:
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(shards: Path, tmp_path: Path) -> None:
-    whole = Run(tmp_path / "whole", shards, TINY)
+    whole = StencilTorchRun(tmp_path / "whole", shards, TINY)
     train(whole)
-    part = Run(tmp_path / "part", shards, TINY)
+    part = StencilTorchRun(tmp_path / "part", shards, TINY)
     crops = iter(part.batches(part.phase()))
     for _ in range(3):
         part.train_step(next(crops))
     part.save()
-    resumed = Run(tmp_path / "part", shards, TINY)
+    resumed = StencilTorchRun(tmp_path / "part", shards, TINY)
     assert resumed.resume()
     assert resumed.step == 3
     train(resumed)
@@ -139,17 +142,17 @@ def test_an_interrupted_run_resumes_to_the_same_weights(shards: Path, tmp_path: 
 
 def test_the_adversarial_phase_trains_and_resumes(shards: Path, tmp_path: Path) -> None:
     config = replace(TINY, adversarial_from=0.0, steps=2)
-    run = Run(tmp_path / "run", shards, config)
+    run = StencilTorchRun(tmp_path / "run", shards, config)
     assert run.critic is not None
     before = {k: t.clone() for k, t in run.critic.state_dict().items()}
     train(run)
     assert any(not torch.equal(before[k], t) for k, t in run.critic.state_dict().items())
-    assert Run(tmp_path / "run", shards, config).resume()
+    assert StencilTorchRun(tmp_path / "run", shards, config).resume()
 
 
 def test_training_lowers_the_loss(shards: Path, tmp_path: Path) -> None:
     config = replace(TINY, steps=60, phases=(Phase(1.0, 64, 4, 1.0, 1.2),))
-    run = Run(tmp_path / "run", shards, config)
+    run = StencilTorchRun(tmp_path / "run", shards, config)
     losses = []
     for raw in run.batches(run.phase()):
         run.step += 19 - run.step % 20
@@ -176,17 +179,75 @@ def test_the_command_trains_exports_and_the_engine_colours_with_it(shards: Path,
 
 
 def test_a_new_run_can_start_from_finished_weights(shards: Path, tmp_path: Path) -> None:
-    first = Run(tmp_path / "first", shards, TINY)
+    first = StencilTorchRun(tmp_path / "first", shards, TINY)
     first.save()
-    second = Run(tmp_path / "second", shards, replace(TINY, seed=9))
+    second = StencilTorchRun(tmp_path / "second", shards, replace(TINY, seed=9))
     second.start_from(tmp_path / "first" / "weights.safetensors")
     a, b = first.net.state_dict(), second.net.state_dict()
     assert all(torch.allclose(a[k].float(), b[k].float(), atol=1e-3) for k in a)
     with pytest.raises(ValueError, match="does not fit"):
-        Run(tmp_path / "third", shards, replace(TINY, model={})).start_from(tmp_path / "first" / "weights.safetensors")
+        StencilTorchRun(tmp_path / "third", shards, replace(TINY, model={})).start_from(
+            tmp_path / "first" / "weights.safetensors"
+        )
 
 
 def test_missing_shards_are_explained(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["train-stenciltorch", str(tmp_path), str(tmp_path / "run")])
     assert result.exit_code == 1
     assert "training pack" in result.output
+
+
+PAINTS = replace(
+    PAINTS_PRESETS["cpu"],
+    model=TINY.model,
+    phases=TINY.phases,
+    steps=8,
+    workers=0,
+    warmup=2,
+    adversarial_from=0.25,
+)
+
+
+def test_paintstorch_resumes_with_critic_and_reader_to_the_same_weights(tmp_path: Path, shards: Path) -> None:
+    whole = PaintsTorchRun(tmp_path / "whole", shards, PAINTS)
+    train(whole)
+    part = PaintsTorchRun(tmp_path / "part", shards, PAINTS)
+    for raw in part.batches(part.phase()):
+        part.train_step(raw)
+        if part.step == 4:
+            break
+    part.save()
+    resumed = PaintsTorchRun(tmp_path / "part", shards, PAINTS)
+    assert resumed.resume()
+    train(resumed)
+    for name, network in whole.networks.items():
+        other = resumed.networks[name].state_dict()
+        assert all(torch.equal(tensor, other[key]) for key, tensor in network.state_dict().items()), name
+
+
+def test_paintstorch_as_published_takes_a_step_of_each_network(tmp_path: Path, shards: Path) -> None:
+    config = replace(
+        PAINTS_PRESETS["thesis"], model={"width": 8, "cardinality": 4}, phases=(Phase(1.0, 64, 2, 1.0, 1.0),), workers=0
+    )
+    run = PaintsTorchRun(tmp_path / "run", shards, config)
+    before = {name: [p.clone() for p in network.parameters()] for name, network in run.networks.items()}
+    assert set(before) == {"net", "critic", "reader"}
+    run.train_step(next(run.batches(run.phase())))
+    for name, network in run.networks.items():
+        moved = [not torch.equal(p, q) for p, q in zip(network.parameters(), before[name], strict=True)]
+        assert sum(moved) > 0.9 * len(moved), name
+
+
+def test_paintstorch_starts_from_the_inpainting_networks_weights_with_the_same_picture(
+    tmp_path: Path, shards: Path
+) -> None:
+    first = StencilTorchRun(tmp_path / "first", shards, TINY)
+    first.save()
+    second = PaintsTorchRun(tmp_path / "second", shards, PAINTS)
+    second.start_from(tmp_path / "first" / "weights.safetensors")
+    raw = next(second.batches(second.phase()))
+    batch = make_batch(second.prepare(raw), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        a, b = first.net.eval()(batch.inputs), second.net.eval()(batch.inputs)
+    # Outside the border, where the mask's own padding shows.
+    assert torch.allclose(a.flat[..., 12:-12, 12:-12], b.flat[..., 12:-12, 12:-12], atol=2e-2)

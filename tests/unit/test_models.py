@@ -14,6 +14,7 @@ from engine.errors import ColorizeError
 from engine.models.base import ModelInputs
 from engine.models.checkpoint import describe, find_weights, list_weights, load_model, save_model
 from engine.models.hint_prior import FAR, flood_hints
+from engine.models.paintstorch import PaintsCompactConfig, PaintsTorchConfig
 from engine.models.registry import ARCHITECTURES, parse_config
 from engine.models.stenciltorch import Compact, CompactConfig, Thesis, ThesisConfig
 
@@ -22,6 +23,10 @@ SMALL = {
         widths=(8, 16, 16, 32), encoder_blocks=(0, 1, 1), decoder_blocks=(1, 1, 1), heads=4
     ),
     "stenciltorch-thesis": ThesisConfig(width=8, features=0, guide=True, cardinality=4),
+    "paintstorch-compact": PaintsCompactConfig(
+        widths=(8, 16, 16, 32), encoder_blocks=(0, 1, 1), decoder_blocks=(1, 1, 1), heads=4
+    ),
+    "paintstorch-thesis": PaintsTorchConfig(width=8, features=0, cardinality=4),
 }
 
 

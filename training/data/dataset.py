@@ -1,16 +1,18 @@
-"""Random crops from packed shards, with hints and a mask; deterministic per (seed, index), whatever the workers do.
+"""Random crops from packed shards in memory, with hints and a mask; deterministic whatever the workers do.
 
-Line extraction and other heavy augmentation are left to ``synthesis``, which runs on the training device.
+A sample depends on (seed, number of the sample) where pictures are drawn by weight, and on (seed, picture, epoch)
+where every epoch takes each picture once. Line extraction and other heavy augmentation are left to ``synthesis``, which
+runs on the training device. Sets too large for memory are for ``stream``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -21,7 +23,8 @@ from torch.utils.data import Dataset
 
 from engine.imaging.color import oklab_to_srgb, srgb_to_oklab
 from training.data.flats import region_medians
-from training.data.strokes import draw_count, draw_hints, draw_mask
+from training.data.shards import read_index, scan
+from training.data.strokes import SCHEMES, Sitter, draw_mask
 
 HELD_OUT_PER_MILLE = 12
 REASSIGN = 0.5
@@ -41,6 +44,27 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How samples are made from pictures; the defaults are those of the shipped weights.
+
+    Attributes:
+        scheme: key of ``training.data.strokes.SCHEMES``.
+        reassign: part of the hinted samples that get other hues per group of regions.
+        masks: draw where to colour; else it is always the whole picture.
+        order: ``weighted`` draws pictures by their weight, ``epochs`` takes each once an epoch in a new order, and as
+            often as its weight says, rounded.
+    """
+
+    scheme: str = "default"
+    reassign: float = REASSIGN
+    masks: bool = True
+    order: Literal["weighted", "epochs"] = "weighted"
+
+
+DEFAULT_RECIPE = Recipe()
+
+
+@dataclass(frozen=True)
 class ShardSet:
     """All pictures of a folder of shards, split into training and held-out ones, and the data's digest."""
 
@@ -56,6 +80,27 @@ def _decode(data: bytes, flag: int) -> NDArray[np.uint8]:
     return np.asarray(array)
 
 
+def is_held_out(key: str) -> bool:
+    """Whether a picture is kept from training; decided by its key alone."""
+    return zlib.crc32(key.encode()) % 1000 < HELD_OUT_PER_MILLE
+
+
+def decode_picture(key: str, parts: dict[str, bytes]) -> Picture:
+    """Make a picture of its members in a shard, by the part of their names after the key.
+
+    Raises:
+        ValueError: a member is missing or damaged.
+    """
+    try:
+        image = np.ascontiguousarray(_decode(parts["image.webp"], cv2.IMREAD_COLOR)[..., ::-1])
+        labels = _decode(parts["flats.png"], cv2.IMREAD_UNCHANGED).astype(np.uint16)
+        weight = float(json.loads(parts["json"])["weight"])
+    except KeyError as e:
+        raise ValueError(f"{key} lacks {e} in its shard; pack the data again") from e
+    line = _decode(parts["line.png"], cv2.IMREAD_GRAYSCALE) if "line.png" in parts else None
+    return Picture(key, image, labels, region_medians(image, labels.astype(np.int32)), line, weight)
+
+
 def load_shards(folder: Path, limit: int | None = None) -> ShardSet:
     """Read shards into memory.
 
@@ -67,37 +112,18 @@ def load_shards(folder: Path, limit: int | None = None) -> ShardSet:
         FileNotFoundError: the folder holds no shards.
         ValueError: a member is damaged.
     """
-    shards = sorted(folder.glob("shard-*.tar"))
-    if not shards or not (folder / "index.json").exists():
-        raise FileNotFoundError(f"no shards in {folder}; make them with `training pack ART {folder}`")
+    index = read_index(folder)
     train: list[Picture] = []
     held: list[Picture] = []
-    for shard in shards:
-        if limit is not None and len(train) >= limit:
-            break
-        with tarfile.open(shard) as tar:
-            members: dict[str, dict[str, bytes]] = {}
-            for info in tar:
-                key, _, part = info.name.partition(".")
-                file = tar.extractfile(info)
-                members.setdefault(key, {})[part] = file.read() if file else b""
-        for key, parts in members.items():
-            image = np.ascontiguousarray(_decode(parts["image.webp"], cv2.IMREAD_COLOR)[..., ::-1])
-            labels = _decode(parts["flats.png"], cv2.IMREAD_UNCHANGED).astype(np.uint16)
-            picture = Picture(
-                key,
-                image,
-                labels,
-                region_medians(image, labels.astype(np.int32)),
-                _decode(parts["line.png"], cv2.IMREAD_GRAYSCALE) if "line.png" in parts else None,
-                float(json.loads(parts["json"])["weight"]),
-            )
-            (held if zlib.crc32(key.encode()) % 1000 < HELD_OUT_PER_MILLE else train).append(picture)
-            if limit is not None and len(train) >= limit:
-                break
+    for shard in index.shards:
+        with shard.path.open("rb") as file:
+            for entry in scan(shard.path):
+                if limit is not None and len(train) >= limit:
+                    break
+                (held if is_held_out(entry.key) else train).append(decode_picture(entry.key, entry.read(file)))
     if not held and len(train) > 1:
         held.append(train.pop())
-    return ShardSet(train, held, json.loads((folder / "index.json").read_text())["digest"])
+    return ShardSet(train, held, index.digest)
 
 
 def reassign_palette(rng: np.random.Generator, palette: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -118,57 +144,50 @@ def rotate_palette(palette: NDArray[np.uint8], angle: NDArray[np.float32]) -> ND
     return np.rint(oklab_to_srgb(np.stack([lab[:, 0], a, b], 1)) * 255).astype(np.uint8)
 
 
-class Crops(Dataset[dict[str, Tensor]]):
-    """Crops of ``size`` pixels from pictures resized so that their short side is between ``zoom`` times the crop.
+@dataclass(frozen=True)
+class Cutter:
+    """Makes a sample of a picture: crop, hue rotation, mask and hints.
 
-    Each item: ``target`` and ``flat`` 3xHxW uint8, ``hints`` 4xHxW uint8 (straight alpha), ``labels`` HxW int32,
-    ``angle`` HxW float32 (hue rotation to apply to the target), ``mask`` HxW uint8, ``line`` HxW uint8 with
-    ``has_line``, ``context`` flag and ``count`` of strokes.
+    Attributes:
+        size: of the crop in pixels.
+        zoom: least and greatest short side of the resized picture, in crops.
+        recipe: how.
+        hints: this many strokes in the shipped colours and no mask, for pictures to look at; None = by the recipe.
     """
 
-    def __init__(
-        self, pictures: list[Picture], size: int, zoom: tuple[float, float], seed: int, hints: int | None = None
-    ) -> None:
-        self.pictures, self.size, self.zoom, self.seed, self.hints = pictures, size, zoom, seed, hints
-        weight = np.array([p.weight for p in pictures], np.float64)
-        self.edges = np.cumsum(weight / weight.sum())
+    size: int
+    zoom: tuple[float, float]
+    recipe: Recipe = DEFAULT_RECIPE
+    hints: int | None = None
 
-    def __len__(self) -> int:
-        return 1 << 40
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Make sample number ``index``."""
-        rng = np.random.default_rng([self.seed, index])
-        if self.hints is None:
-            picture = self.pictures[min(int(np.searchsorted(self.edges, rng.random())), len(self.pictures) - 1)]
-        else:
-            picture = self.pictures[index % len(self.pictures)]
-        return self._crop(rng, picture)
-
-    def _crop(self, rng: np.random.Generator, picture: Picture) -> dict[str, Tensor]:
-        size = self.size
+    def cut(self, rng: np.random.Generator, picture: Picture, chance: int) -> dict[str, Tensor]:
+        """Make one item of ``Crops``; ``chance`` goes into it as it is."""
+        size, recipe, scheme = self.size, self.recipe, SCHEMES[self.recipe.scheme]
         h, w = picture.labels.shape
         short = size * float(np.exp(rng.uniform(np.log(self.zoom[0]), np.log(self.zoom[1]))))
         side = min(round(min(h, w) * size / short), min(h, w))
         y, x = int(rng.integers(0, h - side + 1)), int(rng.integers(0, w - side + 1))
         window = (slice(y, y + side), slice(x, x + side))
         shrink = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
-        target = cv2.resize(picture.image[window], (size, size), interpolation=shrink)
+        target = np.asarray(cv2.resize(picture.image[window], (size, size), interpolation=shrink), np.uint8)
         labels = cv2.resize(picture.labels[window], (size, size), interpolation=cv2.INTER_NEAREST).astype(np.int32)
         has_line = picture.line is not None and rng.random() < 0.8
         line = np.full((size, size), 255, np.uint8)
         if has_line and picture.line is not None:
             line = np.asarray(cv2.resize(picture.line[window], (size, size), interpolation=shrink), np.uint8)
-        count = draw_count(rng) if self.hints is None else self.hints
+        count = scheme.count(rng) if self.hints is None else self.hints
         palette = picture.palette
         angle = np.zeros(len(palette), np.float32)
         # Without a hint nothing tells the hue, so only hinted samples get another palette.
-        if self.hints is None and abs(count) > 0 and rng.random() < REASSIGN:
+        if self.hints is None and abs(count) > 0 and rng.random() < recipe.reassign:
             angle = reassign_palette(rng, palette)
             palette = rotate_palette(palette, angle)
-        mask = draw_mask(rng, labels) if self.hints is None else np.full((size, size), 255, np.uint8)
-        unit = short / 512
-        hints = draw_hints(rng, labels, palette, mask, count, unit)
+        whole = np.full((size, size), 255, np.uint8)
+        mask = draw_mask(rng, labels) if self.hints is None and recipe.masks else whole
+        seen = target
+        if scheme.from_image and angle.any():
+            seen = rotate_palette(target.reshape(-1, 3), angle[labels].ravel()).reshape(target.shape)
+        hints = scheme.draw(rng, Sitter(seen, labels, palette, mask), count, short / 512)
         arrays: list[NDArray[Any]] = [target, palette[labels], hints, labels, angle[labels], mask, line]
         if self.hints is None and rng.random() < 0.5:
             arrays = [np.ascontiguousarray(a[:, ::-1]) for a in arrays]
@@ -179,4 +198,87 @@ class Crops(Dataset[dict[str, Tensor]]):
             "has_line": torch.tensor(has_line),
             "context": torch.tensor(bool(rng.random() >= NO_CONTEXT)),
             "count": torch.tensor(count),
+            "chance": torch.tensor(chance),
         }
+
+
+def times_per_epoch(weight: float) -> int:
+    """How often an epoch takes a picture: its weight, rounded, and at least once."""
+    return max(1, round(weight))
+
+
+def _stable_number(key: str) -> int:
+    """A number for a name that is the same in every process and version."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+
+
+def _chance(name: list[int]) -> int:
+    """A seed for what is drawn later, apart from the stream that cuts the crop."""
+    return int(np.random.SeedSequence(name, spawn_key=(1,)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def sample(cutter: Cutter, picture: Picture, seed: int, epoch: int, again: int = 0) -> dict[str, Tensor]:
+    """Make the sample of a picture in an epoch; it depends on nothing but the arguments.
+
+    Args:
+        cutter: what to make.
+        picture: what from.
+        seed: of the run.
+        epoch: number of the epoch from 0.
+        again: how often this epoch took the picture before.
+    """
+    name = [seed, _stable_number(picture.key), epoch, again]
+    return cutter.cut(np.random.default_rng(name), picture, _chance(name))
+
+
+class Crops(Dataset[dict[str, Tensor]]):
+    """Crops of ``size`` pixels from pictures resized so that their short side is between ``zoom`` times the crop.
+
+    Each item: ``target`` and ``flat`` 3xHxW uint8, ``hints`` 4xHxW uint8 (straight alpha), ``labels`` HxW int32,
+    ``angle`` HxW float32 (hue rotation to apply to the target), ``mask`` HxW uint8, ``line`` HxW uint8 with
+    ``has_line``, ``context`` flag, ``count`` of strokes, and ``chance``, an int64 seed for what is drawn later.
+    """
+
+    def __init__(
+        self,
+        pictures: list[Picture],
+        size: int,
+        zoom: tuple[float, float],
+        seed: int,
+        hints: int | None = None,
+        recipe: Recipe = DEFAULT_RECIPE,
+    ) -> None:
+        self.pictures, self.seed = pictures, seed
+        self.cutter = Cutter(size, zoom, recipe, hints)
+        weight = np.array([p.weight for p in pictures], np.float64)
+        self.edges = np.cumsum(weight / weight.sum())
+        self.turns = np.repeat(np.arange(len(pictures)), [times_per_epoch(w) for w in weight])
+        self.order: tuple[int, NDArray[np.int64]] | None = None
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    @property
+    def epoch_length(self) -> int:
+        """Samples in one epoch of the order ``epochs``."""
+        return len(self.turns)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Make sample number ``index``."""
+        cutter = self.cutter
+        if cutter.hints is None and cutter.recipe.order == "epochs":
+            return self._turn(*divmod(index, len(self.turns)))
+        rng = np.random.default_rng([self.seed, index])
+        if cutter.hints is None:
+            picture = self.pictures[min(int(np.searchsorted(self.edges, rng.random())), len(self.pictures) - 1)]
+        else:
+            picture = self.pictures[index % len(self.pictures)]
+        return cutter.cut(rng, picture, _chance([self.seed, index]))
+
+    def _turn(self, epoch: int, place: int) -> dict[str, Tensor]:
+        if self.order is None or self.order[0] != epoch:
+            self.order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.turns))
+        turn = int(self.order[1][place])
+        # Turns of one picture lie together, so its first turn tells how many came before.
+        again = turn - int(np.searchsorted(self.turns, self.turns[turn]))
+        return sample(self.cutter, self.pictures[self.turns[turn]], self.seed, epoch, again)

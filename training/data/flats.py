@@ -7,17 +7,22 @@ colour is nearest (method section 1).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.imaging.color import srgb_to_oklab
+from training.data.l0 import smooth
 
 MAX_COLOURS = 25
 L0_LAMBDA = 0.012
 L0_KAPPA = 2.0
 MERGE_DISTANCE = 0.045
 """OKLab distance under which two palette colours count as one; about three just visible steps."""
+
+Smoothing = Literal["opencv", "l0", "none"]
 
 
 def quantise(rgb: NDArray[np.uint8], seed: int = 0) -> NDArray[np.int32]:
@@ -76,18 +81,34 @@ def absorb_small(labels: NDArray[np.int32], min_area: int) -> NDArray[np.int32]:
     return np.unique(filled, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
 
 
-def simplify(rgb: NDArray[np.uint8], min_area: int | None = None) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+def flatten(rgb: NDArray[np.uint8], smoothing: Smoothing = "opencv") -> NDArray[np.uint8]:
+    """Take shading and grain out of HxWx3 sRGB by L0 smoothing with the recipe's ``L0_LAMBDA``.
+
+    Args:
+        rgb: HxWx3 sRGB.
+        smoothing: ``opencv`` as the shipped weights were trained, ``l0`` as the paper has it (see ``l0``), or ``none``.
+    """
+    if smoothing == "opencv":
+        return np.asarray(cv2.ximgproc.l0Smooth(np.ascontiguousarray(rgb), None, L0_LAMBDA, L0_KAPPA), np.uint8)
+    if smoothing == "l0":
+        return np.rint(np.clip(smooth(rgb / np.float32(255), L0_LAMBDA, L0_KAPPA), 0, 1) * 255).astype(np.uint8)
+    return rgb
+
+
+def simplify(
+    rgb: NDArray[np.uint8], min_area: int | None = None, smoothing: Smoothing = "opencv"
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Find the flat regions of an illustration.
 
     Args:
         rgb: HxWx3 sRGB.
         min_area: smallest region kept, in pixels; by default one part in 6,000 of the picture.
+        smoothing: what takes the shading out first, see ``flatten``.
 
     Returns:
         ``(labels, palette)``: HxW int32 region numbers from 0, and the Nx3 sRGB median colour of every region.
     """
-    smooth = cv2.ximgproc.l0Smooth(np.ascontiguousarray(rgb), None, L0_LAMBDA, L0_KAPPA)
-    labels = components(quantise(np.asarray(smooth, np.uint8)))
+    labels = components(quantise(flatten(rgb, smoothing)))
     limit = max(12, rgb.shape[0] * rgb.shape[1] // 6000) if min_area is None else min_area
     labels = absorb_small(labels, limit)
     return labels, region_medians(rgb, labels)

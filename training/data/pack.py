@@ -1,8 +1,7 @@
-"""Packs a folder of illustrations into shards: resized pictures with their flat regions, ready to train from.
+"""Packs a folder of illustrations into shards (see ``shards``): resized pictures with their flat regions.
 
-A shard is a plain tar of ``KEY.image.webp``, ``KEY.flats.png`` (16-bit region labels), for real pairs
-``KEY.line.png``, and ``KEY.json`` (source, author, licence, weight). Shards stay under a size limit so that they can
-travel to another machine in parts.
+Shards stay under a size limit so that they can travel to another machine in parts. A picture that cannot be read is
+listed and left out.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.data.flats import simplify
+from training.data.dataset import is_held_out, times_per_epoch
+from training.data.flats import Smoothing, simplify
 
 OVERSAMPLE = {"anime_vn": 4.0, "peppercarrot": 2.5, "peppercarrot_pages": 2.0, "revoy_illustrations": 4.0}
 """Weights of folders that are rarer than the art the product is for."""
@@ -71,7 +71,20 @@ def read_manifest(root: Path, split: str) -> list[Source]:
                 weight=OVERSAMPLE.get(path.parent.name, 1.0),
             )
         )
-    return sorted(sources, key=lambda s: s.key)
+    return _with_own_keys(sorted(sources, key=lambda s: s.key), root)
+
+
+def _with_own_keys(sources: list[Source], root: Path) -> list[Source]:
+    """Lengthen the keys of files that differ in their folders or suffixes only: a shard holds one picture per key."""
+    seen: set[str] = set()
+    own = []
+    for s in sources:
+        if s.key in seen:
+            mark = hashlib.sha256(s.image.relative_to(root).as_posix().encode()).hexdigest()[:8]
+            s = replace(s, key=f"{s.key}-{mark}")
+        seen.add(s.key)
+        own.append(s)
+    return own
 
 
 def sources_table(sources: list[Source]) -> str:
@@ -105,8 +118,31 @@ def _png(array: NDArray[Any]) -> bytes:
     return bytes(data.tobytes())
 
 
-def pack_one(source: Source, short_side: int) -> list[tuple[str, bytes]]:
-    """Resize one picture to ``short_side``, find its flats, and return the shard members as (name, bytes)."""
+@dataclass(frozen=True)
+class Packed:
+    """One picture ready for a shard: its members as (name, bytes), or why there are none."""
+
+    source: Source
+    members: list[tuple[str, bytes]]
+    pixels: int
+    fault: str
+
+
+def try_pack_one(source: Source, short_side: int, smoothing: Smoothing) -> Packed:
+    """As ``pack_one``, but a file that cannot be read is told rather than raised."""
+    try:
+        members, pixels = pack_one(source, short_side, smoothing)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
+        return Packed(source, [], 0, f"{type(e).__name__}: {e}")
+    return Packed(source, members, pixels, "")
+
+
+def pack_one(source: Source, short_side: int, smoothing: Smoothing = "opencv") -> tuple[list[tuple[str, bytes]], int]:
+    """Resize one picture to ``short_side``, find its flats, and return the shard members as (name, bytes).
+
+    Returns:
+        The members and the number of pixels.
+    """
     image = Image.open(source.image).convert("RGB")
     scale = short_side / min(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -114,7 +150,7 @@ def pack_one(source: Source, short_side: int) -> list[tuple[str, bytes]]:
     image = image.resize(size, Image.Resampling.LANCZOS)
     box = (0, 0, min(size[0], 2 * short_side), min(size[1], 2 * short_side))
     image = image.crop(box)
-    labels, _ = simplify(np.asarray(image))
+    labels, _ = simplify(np.asarray(image), smoothing=smoothing)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=90, method=4)
     members = [(f"{source.key}.image.webp", buffer.getvalue())]
@@ -124,36 +160,95 @@ def pack_one(source: Source, short_side: int) -> list[tuple[str, bytes]]:
         members.append((f"{source.key}.line.png", _png(np.asarray(line))))
     meta = {"author": source.author, "licence": source.licence, "origin": source.origin, "weight": source.weight}
     members.append((f"{source.key}.json", json.dumps(meta, ensure_ascii=False).encode()))
-    return members
+    return members, labels.size
 
 
-def _write_shard(path: Path, members: list[tuple[str, bytes]]) -> str:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return f"{path.name}: {path.stat().st_size / 1e6:.1f} MB"
+class _Writer:
+    """Gathers pictures into shards; each appears under its name when it is whole."""
+
+    def __init__(self, out: Path, limit_mb: float) -> None:
+        self.out, self.limit = out, limit_mb * 1e6
+        self.waiting: list[Packed] = []
+        self.used = 0
+        self.index: list[dict[str, Any]] = []
+
+    def add(self, packed: Packed) -> Iterator[str]:
+        size = sum(len(data) + 1024 for _, data in packed.members)
+        if self.waiting and self.used + size > self.limit:
+            yield self.flush()
+        self.waiting.append(packed)
+        self.used += size
+
+    def flush(self) -> str:
+        """Write the waiting pictures; returns a line of progress."""
+        path = self.out / f"shard-{len(self.index):03d}.tar"
+        part = path.with_suffix(".part")
+        with tarfile.open(part, "w") as tar:
+            for name, data in (m for p in self.waiting for m in p.members):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        part.replace(path)
+        trained = [p.source for p in self.waiting if not is_held_out(p.source.key)]
+        per_epoch = sum(times_per_epoch(s.weight) for s in trained)
+        self.index.append({"file": path.name, "pictures": len(self.waiting), "per_epoch": per_epoch})
+        self.waiting, self.used = [], 0
+        return f"{path.name}: {path.stat().st_size / 1e6:.1f} MB"
 
 
-def pack(sources: list[Source], out: Path, short_side: int, limit_mb: float = 15.0, workers: int = 2) -> Iterator[str]:
-    """Write shards ``shard-NNN.tar`` and ``index.json`` into ``out``; yields a line of progress per shard.
+def pack(
+    sources: list[Source],
+    out: Path,
+    short_side: int,
+    limit_mb: float = 15.0,
+    workers: int = 2,
+    smoothing: Smoothing = "opencv",
+) -> Iterator[str]:
+    """Write shards ``shard-NNN.tar`` and ``index.json`` into ``out``; yields a line per shard and per picture left out.
+
+    Args:
+        sources: what to pack, in this order.
+        out: folder; shards of an earlier packing are replaced.
+        short_side: pixels to which pictures are resized.
+        limit_mb: most megabytes of a shard.
+        workers: processes.
+        smoothing: see ``flats.flatten``.
 
     Raises:
         OSError: ``out`` cannot be written.
+        ValueError: no picture could be read.
     """
     out.mkdir(parents=True, exist_ok=True)
-    waiting: list[tuple[str, bytes]] = []
-    number, used = 0, 0.0
+    # Without its index a half-written folder is not taken for a whole one.
+    (out / "index.json").unlink(missing_ok=True)
+    for old in out.glob("shard-*.tar"):
+        old.unlink()
+    writer = _Writer(out, limit_mb)
+    taken: list[Source] = []
+    left_out: list[dict[str, str]] = []
+    pixels = 0
+    many = len(sources)
     with ProcessPoolExecutor(workers) as pool:
-        for members in pool.map(pack_one, sources, [short_side] * len(sources), chunksize=8):
-            size = sum(len(data) + 1024 for _, data in members)
-            if waiting and used + size > limit_mb * 1e6:
-                yield _write_shard(out / f"shard-{number:03d}.tar", waiting)
-                number, waiting, used = number + 1, [], 0.0
-            waiting += members
-            used += size
-    if waiting:
-        yield _write_shard(out / f"shard-{number:03d}.tar", waiting)
-    index = {"pictures": len(sources), "short_side": short_side, "digest": manifest_digest(sources)}
-    (out / "index.json").write_text(json.dumps(index, indent=1))
+        for packed in pool.map(try_pack_one, sources, [short_side] * many, [smoothing] * many, chunksize=8):
+            if packed.fault:
+                left_out.append({"file": str(packed.source.image), "fault": packed.fault})
+                yield f"left out {packed.source.image}: {packed.fault}"
+                continue
+            taken.append(packed.source)
+            pixels += packed.pixels
+            yield from writer.add(packed)
+    if not taken:
+        raise ValueError("no picture could be read; check the manifest and its files")
+    yield writer.flush()
+    index = {
+        "pictures": len(taken),
+        "short_side": short_side,
+        "smoothing": smoothing,
+        "pixels": pixels,
+        "digest": manifest_digest(taken),
+        "shards": writer.index,
+        "left_out": left_out,
+    }
+    part = out / "index.json.part"
+    part.write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.replace(out / "index.json")

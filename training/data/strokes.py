@@ -1,6 +1,14 @@
-"""Simulated artists: hint strokes inside flat regions, and masks that say where to colour (method section 1)."""
+"""Simulated artists: hint strokes by scheme, and masks that say where to colour (method section 1).
+
+``default`` paints inside flat regions with wide and narrow strokes and some overshoot. ``paintstorch`` and
+``stenciltorch`` are the thesis's short round strokes on a map of a quarter of the crop's size, anywhere; they differ in
+where the colour comes from: the illustration, or the simplified illustration, whose tones have no light and shadow.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,6 +21,14 @@ ALL_HINTS = 0.05
 MAX_STROKES = 60
 OVERSHOOT = 0.15
 WHOLE_PICTURE = 0.40
+
+MAP_CELL = 4
+"""Pixels of a 512 px crop per pixel of the thesis's hint map."""
+MOST_BRUSH_STROKES = 10
+THICKEST = 4
+MOST_WAYPOINTS = 5
+WIDEST_BOX = 10
+"""The thesis's ranges, in pixels of the hint map: 0-10 strokes, thickness 1-4, 1-5 waypoints, a box of up to 10."""
 
 
 def draw_count(rng: Rng) -> int:
@@ -121,3 +137,107 @@ def draw_mask(rng: Rng, labels: NDArray[np.int32]) -> NDArray[np.uint8]:
             cv2.polylines(mask, [points.reshape(-1, 1, 2)], False, 255, int(rng.uniform(0.06, 0.25) * min(h, w)))
     # A mask with next to nothing in it teaches nothing.
     return mask if mask.mean() > 255 * 0.04 else full
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """What strokes are drawn for.
+
+    Attributes:
+        image: HxWx3 uint8 illustration, in the colours it is to have.
+        labels: HxW int32 region numbers.
+        palette: Nx3 uint8 colour of every region, in the colours it is to have.
+        mask: HxW uint8, 255 where the picture is to be coloured; strokes stay inside.
+    """
+
+    image: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    palette: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A way to draw hints.
+
+    Attributes:
+        count: draws how many strokes a sample gets.
+        draw: draws that many on an empty layer: (chance, sitter, count, pixels per pixel of a picture with a short side
+            of 512) to HxWx4 RGBA, alpha 255 where painted. A count of -1 is the whole flat picture.
+        from_image: colours come from the illustration itself.
+    """
+
+    count: Callable[[Rng], int]
+    draw: Callable[[Rng, Sitter, int, float], NDArray[np.uint8]]
+    from_image: bool
+
+
+def _default(rng: Rng, sitter: Sitter, count: int, unit: float) -> NDArray[np.uint8]:
+    return draw_hints(rng, sitter.labels, sitter.palette, sitter.mask, count, unit)
+
+
+def _brush_count(rng: Rng) -> int:
+    return int(rng.integers(0, MOST_BRUSH_STROKES + 1))
+
+
+def brush(shape: tuple[int, int], points: NDArray[np.float64], thickness: int) -> NDArray[np.bool_]:
+    """Draw a polyline with a round brush: pixels whose centre is within half the thickness.
+
+    Args:
+        shape: height and width.
+        points: Nx2 waypoints (x, y), pixel centres at whole numbers.
+        thickness: in pixels.
+    """
+    ys, xs = np.mgrid[: shape[0], : shape[1]]
+    painted = np.zeros(shape, np.bool_)
+    for a, b in zip(points, points[1:] if len(points) > 1 else points, strict=False):
+        step = b - a
+        along = ((xs - a[0]) * step[0] + (ys - a[1]) * step[1]) / max(float(step @ step), 1e-9)
+        along = np.clip(along, 0, 1)
+        reach = (xs - a[0] - along * step[0]) ** 2 + (ys - a[1] - along * step[1]) ** 2
+        painted |= reach <= (thickness / 2) ** 2
+    return painted
+
+
+def _brush_strokes(rng: Rng, sitter: Sitter, count: int, unit: float, from_image: bool) -> NDArray[np.uint8]:
+    """The thesis's strokes: each in one colour, that of the place where it begins, in the middle of its box.
+
+    The public code reads that colour at the transposed place; ours is the right form.
+    """
+    h, w = sitter.labels.shape
+    if count < 0:
+        return draw_hints(rng, sitter.labels, sitter.palette, sitter.mask, count, unit)
+    cell = max(1, round(MAP_CELL * unit))
+    # Places of the map's pixels in the picture: their middles.
+    ys, xs = (np.minimum(np.arange(0, n, cell) + cell // 2, n - 1) for n in (h, w))
+    allowed = sitter.mask[np.ix_(ys, xs)] > 0
+    small = np.zeros((len(ys), len(xs), 4), np.uint8)
+    places = np.argwhere(allowed)
+    for _ in range(count if len(places) else 0):
+        y, x = places[int(rng.integers(len(places)))]
+        box = rng.uniform(0, WIDEST_BOX)
+        onward = rng.uniform(-box / 2, box / 2, (int(rng.integers(0, MOST_WAYPOINTS)), 2))
+        waypoints = np.array([x, y]) + np.concatenate([np.zeros((1, 2)), onward])
+        painted = brush(allowed.shape, waypoints, int(rng.integers(1, THICKEST + 1))) & allowed
+        at = (ys[y], xs[x])
+        small[painted, :3] = sitter.image[at] if from_image else sitter.palette[sitter.labels[at]]
+        small[painted, 3] = 255
+    out = np.ascontiguousarray(small.repeat(cell, 0).repeat(cell, 1)[:h, :w])
+    out[sitter.mask == 0] = 0
+    return out
+
+
+def _paintstorch(rng: Rng, sitter: Sitter, count: int, unit: float) -> NDArray[np.uint8]:
+    return _brush_strokes(rng, sitter, count, unit, from_image=True)
+
+
+def _stenciltorch(rng: Rng, sitter: Sitter, count: int, unit: float) -> NDArray[np.uint8]:
+    return _brush_strokes(rng, sitter, count, unit, from_image=False)
+
+
+SCHEMES: dict[str, Scheme] = {
+    "default": Scheme(draw_count, _default, from_image=False),
+    "paintstorch": Scheme(_brush_count, _paintstorch, from_image=True),
+    "stenciltorch": Scheme(_brush_count, _stenciltorch, from_image=False),
+}
+"""Hint schemes by name."""
