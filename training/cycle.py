@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.models.stenciltorch import ThesisConfig, ThesisDecoder
+from engine.models.stenciltorch import ThesisConfig, ThesisDecoder, ThesisEncoder
 
 
 class Reader(nn.Module):
@@ -45,22 +45,13 @@ class ThesisReader(nn.Module):
 
     def __init__(self, width: int = 64, cardinality: int = 32) -> None:
         super().__init__()
-        f = width
-
-        def down(i: int, o: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(i, o, 4, 2, 1), nn.LeakyReLU(0.2))
-
-        self.enc0 = nn.Sequential(nn.Conv2d(3, f // 2, 3, 1, 1), nn.LeakyReLU(0.2))
-        self.enc1, self.enc2 = down(f // 2, f), down(f, 2 * f)
-        self.enc3, self.enc4 = down(2 * f, 4 * f), down(4 * f, 8 * f)
-        self.decoder = ThesisDecoder(ThesisConfig(f, 0, guide=False, cardinality=cardinality))
+        self.encoder = ThesisEncoder(3, width, hinted=False)
+        self.decoder = ThesisDecoder(ThesisConfig(width, 0, guide=False, cardinality=cardinality))
 
     def forward(self, picture: Tensor) -> Tensor:
         """Read the lineart of Bx3xHxW pictures in [-1, 1]: Bx1xHxW in [-1, 1]."""
-        e1 = self.enc1(self.enc0(picture))
-        e2 = self.enc2(e1)
-        e3 = self.enc3(e2)
-        grey: Tensor = self.decoder(self.enc4(e3), None, (e3, e2, e1))
+        code, skips = self.encoder(picture)
+        grey: Tensor = self.decoder(code, None, skips)
         return grey.mean(1, keepdim=True)
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.models.base import ModelInputs, ModelOutputs
-from engine.models.stenciltorch import CompactConfig, ThesisConfig, ThesisDecoder
+from engine.models.stenciltorch import CompactConfig, ThesisConfig, ThesisDecoder, ThesisEncoder, local_features
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,9 @@ class PaintsTorch(nn.Module):
     def __init__(self, config: PaintsTorchConfig) -> None:
         super().__init__()
         self.config = config
-        f = config.width
-
-        def down(i: int, o: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(i, o, 4, 2, 1), nn.LeakyReLU(0.2))
-
-        self.enc0 = nn.Sequential(nn.Conv2d(1, f // 2, 3, 1, 1), nn.LeakyReLU(0.2))
-        self.enc1, self.enc2 = down(f // 2, f), down(f, 2 * f)
-        self.hints = nn.Sequential(nn.Conv2d(4, f, 7, 1, 3), nn.LeakyReLU(0.2))
-        self.enc3, self.enc4 = down(3 * f, 4 * f), down(4 * f, 8 * f)
-        self.decoder = ThesisDecoder(ThesisConfig(f, config.features, guide=False, cardinality=config.cardinality))
+        self.encoder = ThesisEncoder(1, config.width)
+        sizes = ThesisConfig(config.width, config.features, guide=False, cardinality=config.cardinality)
+        self.decoder = ThesisDecoder(sizes)
 
     def forward(self, inputs: ModelInputs, features: Tensor | None = None) -> ModelOutputs:
         """Colour a batch; mask and context are not looked at.
@@ -62,13 +54,8 @@ class PaintsTorch(nn.Module):
             inputs: the batch.
             features: BxFx(H/16)x(W/16) local features when the configuration has them; zeros stand in without.
         """
-        e1 = self.enc1(self.enc0(inputs.lineart))
-        e2 = self.enc2(e1)
-        e3 = self.enc3(torch.cat([e2, self.hints(F.avg_pool2d(inputs.hints, 4))], 1))
-        code = self.enc4(e3)
-        if self.config.features and features is None:
-            features = code.new_zeros(code.shape[0], self.config.features, *code.shape[2:])
-        shaded = self.decoder(code, features, (e3, e2, e1))
+        code, skips = self.encoder(inputs.lineart, inputs.hints)
+        shaded = self.decoder(code, local_features(code, self.config.features, features), skips)
         return ModelOutputs(shaded, shaded)
 
     def prepare_for_inference(self) -> None:

@@ -264,21 +264,46 @@ class ThesisDecoder(nn.Module):
         return torch.tanh(self.out(x))
 
 
+class ThesisEncoder(nn.Module):
+    """4x4 stride-2 convolutions from full size to the 1/16 code; hints, where there are any, join at 1/4."""
+
+    def __init__(self, inputs: int, width: int, hinted: bool = True) -> None:
+        super().__init__()
+        f = width
+
+        def down(i: int, o: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(i, o, 4, 2, 1), nn.LeakyReLU(0.2))
+
+        self.enc0 = nn.Sequential(nn.Conv2d(inputs, f // 2, 3, 1, 1), nn.LeakyReLU(0.2))
+        self.enc1, self.enc2 = down(f // 2, f), down(f, 2 * f)
+        self.hints = nn.Sequential(nn.Conv2d(4, f, 7, 1, 3), nn.LeakyReLU(0.2)) if hinted else None
+        self.enc3, self.enc4 = down(3 * f if hinted else 2 * f, 4 * f), down(4 * f, 8 * f)
+
+    def forward(self, picture: Tensor, hints: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """Encode BxCxHxW, with Bx4xHxW hints; the code at 1/16 and the skips at 1/8, 1/4 and 1/2."""
+        e1 = self.enc1(self.enc0(picture))
+        e2 = self.enc2(e1)
+        joined = e2
+        if self.hints is not None and hints is not None:
+            joined = torch.cat([e2, self.hints(F.avg_pool2d(hints, 4))], 1)
+        e3 = self.enc3(joined)
+        return self.enc4(e3), (e3, e2, e1)
+
+
+def local_features(code: Tensor, channels: int, features: Tensor | None) -> Tensor | None:
+    """The features to join the code; zeros where the network wants some and none were given."""
+    if channels and features is None:
+        return code.new_zeros(code.shape[0], channels, *code.shape[2:])
+    return features
+
+
 class Thesis(nn.Module):
     """The thesis's StencilTorch generator: composite and mask in, hints joined at 1/4, stride 16."""
 
     def __init__(self, config: ThesisConfig) -> None:
         super().__init__()
         self.config = config
-        f = config.width
-
-        def down(i: int, o: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(i, o, 4, 2, 1), nn.LeakyReLU(0.2))
-
-        self.enc0 = nn.Sequential(nn.Conv2d(4, f // 2, 3, 1, 1), nn.LeakyReLU(0.2))
-        self.enc1, self.enc2 = down(f // 2, f), down(f, 2 * f)
-        self.hints = nn.Sequential(nn.Conv2d(4, f, 7, 1, 3), nn.LeakyReLU(0.2))
-        self.enc3, self.enc4 = down(3 * f, 4 * f), down(4 * f, 8 * f)
+        self.encoder = ThesisEncoder(4, config.width)
         self.decoder = ThesisDecoder(config)
         self.guide = ThesisDecoder(config) if config.guide else None
 
@@ -289,15 +314,10 @@ class Thesis(nn.Module):
             inputs: the batch.
             features: BxFx(H/16)x(W/16) local features when the configuration has them; zeros stand in without.
         """
-        e0 = self.enc0(torch.cat([inputs.composite, inputs.mask], 1))
-        e1 = self.enc1(e0)
-        e2 = self.enc2(e1)
-        e3 = self.enc3(torch.cat([e2, self.hints(F.avg_pool2d(inputs.hints, 4))], 1))
-        code = self.enc4(e3)
-        if self.config.features and features is None:
-            features = code.new_zeros(code.shape[0], self.config.features, *code.shape[2:])
-        shaded = self.decoder(code, features, (e3, e2, e1))
-        flat = self.guide(code, features, (e3, e2, e1)) if self.guide is not None else shaded
+        code, skips = self.encoder(torch.cat([inputs.composite, inputs.mask], 1), inputs.hints)
+        features = local_features(code, self.config.features, features)
+        shaded = self.decoder(code, features, skips)
+        flat = self.guide(code, features, skips) if self.guide is not None else shaded
         return ModelOutputs(flat, shaded)
 
     def prepare_for_inference(self) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .errors import Mendable
+
 VENDOR = Path(__file__).resolve().parent / "vendor"
 FOREIGN = ("zmq", "msgpack")
 OLDEST = {"zmq": (24, 0), "msgpack": (1, 0)}
@@ -23,17 +25,8 @@ STABLE_ABI = (3, 12)
 """The first Python that pyzmq's file for every later Python serves."""
 
 
-class BundleError(Exception):
-    """The bundled libraries cannot be used.
-
-    Attributes:
-        cause: what is wrong, one line.
-        remedy: what to do about it.
-    """
-
-    def __init__(self, cause: str, remedy: str) -> None:
-        super().__init__(f"{cause}; {remedy}")
-        self.cause, self.remedy = cause, remedy
+class BundleError(Mendable):
+    """The bundled libraries cannot be used."""
 
 
 def system_name() -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from . import layers
 from .choices import BELOW, NONE, SELECTION, Chosen
 from .context import picture_so_far
+from .errors import Mendable
 from .i18n import tr
 from .pixels import Picture, bench, canvas, is_opaque, is_plain, painted, read, read_coverage, read_selection
 
@@ -15,17 +16,8 @@ SMALLEST, LARGEST = 8, 120_000_000
 """Pixels of the shorter side, and of the whole image, that the engine takes."""
 
 
-class InputError(Exception):
-    """The document cannot be coloured as it is.
-
-    Attributes:
-        cause: what is wrong, one line.
-        remedy: what to do about it.
-    """
-
-    def __init__(self, cause: str, remedy: str) -> None:
-        super().__init__(f"{cause}; {remedy}")
-        self.cause, self.remedy = cause, remedy
+class InputError(Mendable):
+    """The document cannot be coloured as it is."""
 
 
 @dataclass(frozen=True)

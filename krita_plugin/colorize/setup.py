@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .errors import Mendable
 from .i18n import tr
 
 FORMAT = 1
@@ -32,17 +33,8 @@ class Setup:
     version: str = ""
 
 
-class SetupError(Exception):
-    """Nobody knows how to start the engine.
-
-    Attributes:
-        cause: what is wrong, one line.
-        remedy: what to do about it.
-    """
-
-    def __init__(self, cause: str, remedy: str) -> None:
-        super().__init__(f"{cause}; {remedy}")
-        self.cause, self.remedy = cause, remedy
+class SetupError(Mendable):
+    """Nobody knows how to start the engine."""
 
 
 def data_folder() -> Path:
