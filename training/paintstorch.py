@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from training.content import CONTENTS, Content
 from training.critic import Critic, ThesisCritic, critic_loss
 from training.cycle import Reader, ThesisReader, reading_error
+from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
 from training.losses import LossWeights, reduce, total_loss
 from training.run import Phase, Run, TrainConfig
+from training.stenciltorch import PRESETS as STENCILTORCH
 
 IN_PAINTING = 19
 """Channels of the compact network's stem that are for in-painting: the mask's 16 and the composite's 3."""
@@ -42,17 +44,19 @@ class PaintsConfig(TrainConfig):
 
 PRESETS = {
     "cpu": PaintsConfig(
-        phases=(Phase(0.55, 128, 16, 1.0, 2.4), Phase(0.85, 192, 8, 1.0, 2.2), Phase(1.0, 320, 4, 1.0, 1.6)),
-        steps=9_000,
+        phases=STENCILTORCH["cpu"].phases,
+        steps=STENCILTORCH["cpu"].steps,
         adversarial_from=0.5,
+        recipe=Recipe(masks=False),
     ),
     "gpu": PaintsConfig(
-        phases=(Phase(0.5, 192, 96, 1.0, 2.4), Phase(0.8, 288, 48, 1.0, 2.0), Phase(1.0, 448, 24, 1.0, 1.4)),
-        steps=30_000,
+        phases=STENCILTORCH["gpu"].phases,
+        steps=STENCILTORCH["gpu"].steps,
         adversarial_from=0.5,
         ema=0.9995,
         workers=14,
         bf16=True,
+        recipe=Recipe(masks=False),
     ),
     "thesis": PaintsConfig(
         architecture="paintstorch-thesis",
@@ -67,6 +71,8 @@ PRESETS = {
         reading=1.0,
         as_published=True,
         workers=8,
+        recipe=Recipe(scheme="paintstorch", reassign=0.0, masks=False, order="epochs"),
+        extractor="thesis",
     ),
 }
 

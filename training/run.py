@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from engine.models.base import ModelOutputs
 from engine.models.checkpoint import read_tensors, save_model, save_tensors
 from engine.models.registry import ARCHITECTURES, parse_config
-from training.data.dataset import Crops, ShardSet, load_shards
+from training.data.dataset import DEFAULT_RECIPE, Crops, Recipe, ShardSet, load_shards
 from training.data.synthesis import TrainingBatch, make_batch
 from training.sheets import write_sheet
 
@@ -52,6 +52,8 @@ class TrainConfig:
         ema: decay of the averaged weights that are kept.
         workers: processes that cut crops.
         bf16: run the network in bfloat16 where the device is a GPU.
+        recipe: how samples are made from pictures.
+        extractor: key of ``training.data.extractors.EXTRACTORS``.
     """
 
     architecture: str = "stenciltorch-compact"
@@ -67,6 +69,8 @@ class TrainConfig:
     seed: int = 1
     workers: int = 1
     bf16: bool = False
+    recipe: Recipe = DEFAULT_RECIPE
+    extractor: str = "default"
 
 
 def pick_device() -> torch.device:
@@ -202,16 +206,17 @@ class Run(ABC):
 
     def batches(self, phase: Phase) -> Iterator[dict[str, Tensor]]:
         """Batches of one phase from the present step on; sample numbers go on where the run stopped."""
-        crops = Crops(self.data.train, phase.size, (phase.zoom_low, phase.zoom_high), self.config.seed)
-        last = int(phase.until * self.config.steps)
+        config = self.config
+        crops = Crops(self.data.train, phase.size, (phase.zoom_low, phase.zoom_high), config.seed, recipe=config.recipe)
+        last = int(phase.until * config.steps)
         count = max(1, last - self.step) * phase.batch
         loader = DataLoader(
             crops,
             batch_size=phase.batch,
             sampler=range(self.samples, self.samples + count),
-            num_workers=self.config.workers,
+            num_workers=config.workers,
             pin_memory=self.device.type == "cuda",
-            prefetch_factor=4 if self.config.workers else None,
+            prefetch_factor=4 if config.workers else None,
         )
         yield from loader
 
@@ -225,7 +230,8 @@ class Run(ABC):
     def train_step(self, raw: dict[str, Tensor]) -> dict[str, float]:
         """One step on a batch of ``Crops``; returns the loss terms now and then."""
         gen = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
-        batch = make_batch(self.prepare({k: t.to(self.device, non_blocking=True) for k, t in raw.items()}), gen)
+        on_device = {k: t.to(self.device, non_blocking=True) for k, t in raw.items()}
+        batch = make_batch(self.prepare(on_device), gen, self.config.extractor)
         rate = self.learning_rate()
         for group in self.optimisers["optimiser"].param_groups:
             group["lr"] = rate
