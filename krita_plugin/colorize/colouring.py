@@ -234,12 +234,7 @@ class Colouring(QtCore.QObject):
         image = QtGui.QImage(
             bytes(seen.pixels()), seen.width, seen.height, seen.width * 4, QtGui.QImage.Format.Format_RGBA8888
         )
-        width, height = order.inputs.width, order.inputs.height
-        scale = min(1.0, PREVIEW / max(width, height))
-        ground = QtGui.QImage(
-            max(1, round(width * scale)), max(1, round(height * scale)), QtGui.QImage.Format.Format_RGB32
-        )
-        ground.fill(QtCore.Qt.GlobalColor.white)
+        ground, scale = history.white_ground(order.inputs, PREVIEW)
         painter = QtGui.QPainter(ground)
         x, y, w, h = (body[key] * scale for key in ("x", "y", "width", "height"))
         painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)

@@ -9,7 +9,18 @@ from .qt import QtCore, QtWidgets
 _MIN_CHARACTERS = 5
 
 
-class ComboBox(QtWidgets.QComboBox):
+class _Calm:
+    """Goes before a box's Qt class: scrolling the dock must not change what the box holds."""
+
+    def wheelEvent(self: Any, event: Any) -> None:  # noqa: N802
+        """Take the wheel only with the focus."""
+        if self.hasFocus():
+            super().wheelEvent(event)  # type: ignore[misc]  # the Qt class comes after it
+        else:
+            event.ignore()
+
+
+class ComboBox(_Calm, QtWidgets.QComboBox):
     """A combo box that may be narrower than its texts."""
 
     def __init__(self, name: str, parent: Any = None) -> None:
@@ -44,15 +55,8 @@ class ComboBox(QtWidgets.QComboBox):
         painter.drawComplexControl(style.ComplexControl.CC_ComboBox, option)
         painter.drawControl(style.ControlElement.CE_ComboBoxLabel, option)
 
-    def wheelEvent(self, event: Any) -> None:  # noqa: N802
-        """Scrolling the dock must not change a choice."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
 
-
-class SpinBox(QtWidgets.QSpinBox):
+class SpinBox(_Calm, QtWidgets.QSpinBox):
     """A whole number."""
 
     def __init__(self, name: str, low: int, high: int, step: int = 1, suffix: str = "") -> None:
@@ -63,15 +67,8 @@ class SpinBox(QtWidgets.QSpinBox):
         self.setSuffix(suffix)
         _shrinkable(self)
 
-    def wheelEvent(self, event: Any) -> None:  # noqa: N802
-        """Scrolling the dock must not change a number."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
 
-
-class DoubleSpinBox(QtWidgets.QDoubleSpinBox):
+class DoubleSpinBox(_Calm, QtWidgets.QDoubleSpinBox):
     """A number with a fraction."""
 
     def __init__(self, name: str, low: float, high: float, step: float) -> None:
@@ -80,13 +77,6 @@ class DoubleSpinBox(QtWidgets.QDoubleSpinBox):
         self.setRange(low, high)
         self.setSingleStep(step)
         _shrinkable(self)
-
-    def wheelEvent(self, event: Any) -> None:  # noqa: N802
-        """Scrolling the dock must not change a number."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
 
 
 def _shrinkable(box: Any) -> None:

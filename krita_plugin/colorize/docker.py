@@ -21,7 +21,7 @@ from .pixels import SRGB
 from .qt import QtCore, QtGui, QtWidgets
 
 TICK = 1000
-"""Milliseconds between looks at the layer tree, for which Krita has no signal; only while the docker is visible."""
+"""Milliseconds between looks at the layer tree, for which Krita has no signal; only while somebody looks."""
 KINDS = {"paintlayer": "paint", "grouplayer": "group", "vectorlayer": "vector"}
 
 
@@ -44,7 +44,7 @@ class ColorizeDocker(DockWidget):
         self._connect()
         self._tick = QtCore.QTimer(self)
         self._tick.setInterval(TICK)
-        self._tick.timeout.connect(self.refresh)
+        self._tick.timeout.connect(self._tick_passed)
         self._tick.start()
         shared.at_end(self._end)
         self.panel.set_status(self.session.status)
@@ -178,6 +178,10 @@ class ColorizeDocker(DockWidget):
 
     # Inside
 
+    def _tick_passed(self) -> None:
+        if self.isVisible() or self.live.on:
+            self.refresh()
+
     def _run(self, go_on: bool) -> None:
         document = layers.active_document()
         if document is None:
@@ -269,7 +273,8 @@ class ColorizeDocker(DockWidget):
 
     def _set_live_layer(self, on: bool) -> None:
         self.live.layer_wanted = on
-        self.live.start() if on and self.live.on else None
+        if on and self.live.on:
+            self.live.start()
 
     def _apply(self, ident: str) -> None:
         self.panel.say("", "")

@@ -89,6 +89,15 @@ class History:
         return next((r for r in self.results if r.id == ident), None)
 
 
+def white_ground(inputs: Inputs, longest: int) -> tuple[Any, float]:
+    """A white QImage of the canvas's shape with at most so many pixels a side, and how much smaller it is."""
+    scale = min(1.0, longest / max(inputs.width, inputs.height))
+    width, height = max(1, round(inputs.width * scale)), max(1, round(inputs.height * scale))
+    image = QtGui.QImage(width, height, QtGui.QImage.Format.Format_RGB32)
+    image.fill(QtCore.Qt.GlobalColor.white)
+    return image, scale
+
+
 def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) -> Any:
     """The result with its lines on white, as a QImage.
 
@@ -97,10 +106,7 @@ def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) ->
         pictures: ``flats`` and ``shading``, or ``colour``.
         longest: pixels of the longer side.
     """
-    scale = min(1.0, longest / max(inputs.width, inputs.height))
-    width, height = max(1, round(inputs.width * scale)), max(1, round(inputs.height * scale))
-    image = QtGui.QImage(width, height, QtGui.QImage.Format.Format_RGB32)
-    image.fill(QtCore.Qt.GlobalColor.white)
+    image, scale = white_ground(inputs, longest)
     painter = QtGui.QPainter(image)
     context = inputs.pictures.get("context")
     if context is not None:

@@ -78,7 +78,11 @@ def canvas(document: Any) -> Rect:
 
 def painted(node: Any, document: Any) -> Rect | None:
     """The part of the canvas a layer may paint on; None where it paints nothing there."""
-    bounds = node.bounds()
+    return _on_canvas(node.bounds(), document)
+
+
+def _on_canvas(bounds: Any, document: Any) -> Rect | None:
+    """The part on the canvas of anything that has x, y, width and height."""
     left, top = max(0, bounds.x()), max(0, bounds.y())
     right = min(document.width(), bounds.x() + bounds.width())
     bottom = min(document.height(), bounds.y() + bounds.height())
@@ -124,24 +128,25 @@ def to_srgb(raw: Any, kind: tuple[str, str, str], rect: Rect) -> Any:
         return aside.pixelData(x, y, w, h)
 
 
+def picture_of(raw: Any, owner: Any, rect: Rect) -> Picture:
+    """Raw pixels of a layer or a document, whatever its colours, as the engine takes them."""
+    if not is_plain(owner):
+        raw = to_srgb(raw, (owner.colorModel(), owner.colorDepth(), owner.colorProfile()), rect)
+    return Picture(raw, *rect)
+
+
 def read(node: Any, rect: Rect) -> Picture:
     """What a layer looks like by itself: with its masks and children, without its own opacity and visibility."""
-    x, y, w, h = rect
     with krita_call("read"):
-        raw = node.projectionPixelData(x, y, w, h)
-    if not is_plain(node):
-        raw = to_srgb(raw, (node.colorModel(), node.colorDepth(), node.colorProfile()), rect)
-    return Picture(raw, x, y, w, h)
+        raw = node.projectionPixelData(*rect)
+    return picture_of(raw, node, rect)
 
 
 def read_image(document: Any) -> Picture:
     """The image as it is shown."""
-    x, y, w, h = canvas(document)
     with krita_call("read image"):
-        raw = document.pixelData(x, y, w, h)
-    if not is_plain(document):
-        raw = to_srgb(raw, (document.colorModel(), document.colorDepth(), document.colorProfile()), (x, y, w, h))
-    return Picture(raw, x, y, w, h)
+        raw = document.pixelData(*canvas(document))
+    return picture_of(raw, document, canvas(document))
 
 
 def read_coverage(document: Any, node: Any) -> Picture | None:
@@ -161,16 +166,12 @@ def read_coverage(document: Any, node: Any) -> Picture | None:
 def read_selection(document: Any) -> Picture | None:
     """The selection, one byte a pixel; None where there is none or it lies outside the image."""
     selection = document.selection()
-    if selection is None:
-        return None
-    left, top = max(0, selection.x()), max(0, selection.y())
-    right = min(document.width(), selection.x() + selection.width())
-    bottom = min(document.height(), selection.y() + selection.height())
-    if right <= left or bottom <= top:
+    rect = _on_canvas(selection, document) if selection is not None else None
+    if rect is None:
         return None
     with krita_call("read"):
-        data = selection.pixelData(left, top, right - left, bottom - top)
-    found = Picture(data, left, top, right - left, bottom - top, order="L8")
+        data = selection.pixelData(*rect)
+    found = Picture(data, *rect, order="L8")
     return None if found.empty else found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import layers
 from .building import scratch
-from .pixels import Picture, Rect, canvas, is_plain, read, to_srgb
+from .pixels import Picture, Rect, canvas, picture_of, read
 from .timing import krita_call
 
 Frame = int
@@ -45,17 +45,13 @@ def read_group_at(document: Any, node: Any, frame: Frame) -> Picture | None:
 
 def read_at(node: Any, rect: Rect, frame: Frame) -> Picture | None:
     """A layer's pixels at a frame; None where it shows nothing then."""
-    x, y, w, h = rect
-    if not node.animated():
-        with krita_call("read"):
-            raw = node.projectionPixelData(x, y, w, h)
-    else:
+    if node.animated():
         key = held_key(node, frame)
         if key is None:
             return None
         with krita_call("read"):
-            raw = node.pixelDataAtTime(x, y, w, h, key)
-    if not is_plain(node):
-        raw = to_srgb(raw, (node.colorModel(), node.colorDepth(), node.colorProfile()), rect)
-    picture = Picture(raw, x, y, w, h)
+            raw = node.pixelDataAtTime(*rect, key)
+        picture = picture_of(raw, node, rect)
+    else:
+        picture = read(node, rect)
     return None if picture.empty else picture
