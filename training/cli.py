@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.curate.command import curate
+from training.evaluation.command import evaluate
 from training.preview_command import preview
-from training.study_command import study
+from training.study.command import study
 
 if TYPE_CHECKING:
     from training.run import Run, TrainConfig
@@ -53,6 +55,8 @@ def sources(art: Path, split: str) -> None:
         raise click.ClickException(str(e)) from e
 
 
+main.add_command(curate)
+main.add_command(evaluate)
 main.add_command(preview)
 main.add_command(study)
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-COMMAND = [sys.executable, "-c", "from training.study_command import study; study()"]
+COMMAND = [sys.executable, "-c", "from training.study.command import study; study()"]
 SECRETS = {"zhangish": (200, 60, 60), "painterly": (60, 160, 60), "stencilish": (60, 60, 200)}
 """Names of methods that must not reach a rater, and the colour of their pictures."""
 DRAWINGS = ["witchhat", "lighthouse", "foxglove"]

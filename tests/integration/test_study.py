@@ -20,8 +20,8 @@ from study_helpers import COMMAND, DRAWINGS, SECRETS, Rater, serving, write_art
 
 from engine.errors import ColorizeError
 from training.study import store
+from training.study.command import study
 from training.study.store import Store
-from training.study_command import study
 
 
 def run(*arguments: object) -> Result:

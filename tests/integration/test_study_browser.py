@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from study_helpers import serving, write_art
 
-from training.study_command import study
+from training.study.command import study
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -25,6 +25,13 @@ def over_lineart(lineart: NDArray[np.float32], hints: Pixels) -> Pixels:
     return np.asarray(np.rint(hints[..., :3] * alpha + paper * (1 - alpha)), np.uint8)
 
 
+def small(picture: Pixels) -> Pixels:
+    """Scale HxWx3 down to fit a cell; a smaller one stays as it is."""
+    image = Image.fromarray(picture)
+    image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
 def write_sheets(folder: Path, name: str, columns: list[str], rows: list[Row]) -> list[Path]:
     """Write ``sheet-NAME-1.png`` and so on, ``ROWS`` rows each.
 
@@ -50,8 +57,7 @@ def write_sheets(folder: Path, name: str, columns: list[str], rows: list[Row]) -
             top = TEXT + j * (CELL + TEXT + GAP)
             draw.text((GAP, top + 1), label, (220, 220, 220), font)
             for i, picture in enumerate(pictures):
-                image = Image.fromarray(picture)
-                image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+                image = Image.fromarray(small(picture))
                 middle = ((CELL - image.width) // 2, (CELL - image.height) // 2)
                 sheet.paste(image, (GAP + i * (CELL + GAP) + middle[0], top + TEXT + middle[1]))
         path = folder / f"sheet-{name}-{page}.png"

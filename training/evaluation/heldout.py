@@ -1,4 +1,4 @@
-"""Held-out art made ready for a benchmark: picture, lineart, true regions and the same strokes for every method."""
+"""Held-out art made ready to be measured on: picture, lineart, true regions and the same strokes for every method."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from metrics import find_line
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.errors import ColorizeError
 from engine.imaging.regions import nearest_label
 from training.data import flats, strokes
+from training.data.extractors import xdog
 from training.data.pack import Source, read_manifest
-from training.data.synthesis import xdog
+from training.evaluation.metrics import find_line
 
 SHORT_SIDE = 512
 """Pictures are scaled down to this short side, never up."""
@@ -25,6 +26,8 @@ OWN_COLOUR = 16
 """Strokes vary about a region's colour by some bytes; one that is further off came over from next door."""
 MASKED = 10_007
 """Stands for the hint count in the seed of the run with a mask."""
+FULL = -1
+"""The hint count that stands for the whole flat picture."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,11 @@ class Picture:
     palette: NDArray[np.uint8]
 
     def draw_hints(self, seed: int, count: int, mask: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Draw ``count`` strokes as the training data has them, HxWx4; inside the HxW mask when there is one."""
-        rng = np.random.default_rng([seed, self.index, count if mask is None else MASKED])
+        """Draw ``count`` strokes as the training data has them, HxWx4; inside the HxW mask when there is one.
+
+        ``FULL`` gives the flat picture itself, in which nothing is left to chance.
+        """
+        rng = np.random.default_rng([seed, self.index, max(count, 0) if mask is None else MASKED])
         area = np.full(self.labels.shape, 255, np.uint8) if mask is None else mask
         unit = min(self.labels.shape) / 512
         return strokes.draw_hints(rng, self.labels, self.palette, area, count, unit)
@@ -76,26 +82,48 @@ class Picture:
                 return mask
 
 
-def list_pictures(root: Path, with_other: bool, limit: int | None) -> list[tuple[int, Source]]:
-    """List (index, source) of the test pictures of a manifest; the index does not depend on the limit.
+def list_pictures(root: Path, splits: tuple[str, ...], limit: int | None = None) -> list[tuple[int, Source]]:
+    """List (index, source) of the pictures of a manifest; the index does not depend on the limit.
 
     Args:
         root: folder with ``manifest.csv``.
-        with_other: also the pictures whose split is ``other``.
+        splits: which of its splits, one after the other.
         limit: take only this many, spread evenly over the set.
+
+    Raises:
+        ColorizeError: there is no manifest, it cannot be read, or it lists no such picture.
     """
-    sources = read_manifest(root, "test") + (read_manifest(root, "other") if with_other else [])
-    numbered = list(enumerate(sources))
+    if not (root / "manifest.csv").is_file():
+        raise ColorizeError(f"{root} holds no manifest.csv", "name the folder of the art", wrong_use=True)
+    try:
+        numbered = list(enumerate(source for split in splits for source in read_manifest(root, split)))
+    except (OSError, ValueError, KeyError) as e:
+        raise ColorizeError(f"{root / 'manifest.csv'} cannot be used ({e})", "mend the manifest") from e
+    if not numbered:
+        wanted = " or ".join(splits)
+        raise ColorizeError(f"{root} holds no pictures marked {wanted}", "name another folder or split", wrong_use=True)
     if limit is None or limit >= len(numbered):
         return numbered
     return [numbered[(2 * i + 1) * len(numbered) // (2 * limit)] for i in range(limit)]
 
 
+def varied(groups: list[str], wanted: int) -> set[int]:
+    """Places of pictures to show: each folder in turn gives one until there are enough."""
+    queues: dict[str, list[int]] = {}
+    for place, group in enumerate(groups):
+        queues.setdefault(group, []).append(place)
+    # Neighbours in a folder look alike, so each queue is read from both ends in turn.
+    turns = [[q[i // 2] if i % 2 == 0 else q[-1 - i // 2] for i in range(len(q))] for q in queues.values()]
+    longest = max((len(t) for t in turns), default=0)
+    order = [t[i] for i in range(longest) for t in turns if i < len(t)]
+    return set(order[:wanted])
+
+
 def synthesise(original: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Draw the lineart of an illustration with xDoG, HxWx3 to HxW in [0, 1]."""
     grey = torch.from_numpy(original.astype(np.float32) / 255 @ np.array([0.299, 0.587, 0.114], np.float32))
-    setting = {name: torch.full((1, 1, 1, 1), value) for name, value in XDOG.items()}
-    return np.asarray(xdog(grey[None, None], **setting)[0, 0].numpy(), np.float32)
+    sigma, k, gamma, eps, phi = (torch.full((1, 1, 1, 1), XDOG[n]) for n in ("sigma", "k", "gamma", "eps", "phi"))
+    return np.asarray(xdog(grey[None, None], sigma, k, gamma, eps, phi)[0, 0].numpy(), np.float32)
 
 
 def give_ink_away(labels: NDArray[np.int32], ink: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -123,10 +151,18 @@ def _simplify(original: NDArray[np.uint8], cache: Path, key: str) -> tuple[NDArr
     return labels, palette
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """Flatten a picture to RGB, with white where it is transparent."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
 def load_picture(index: int, source: Source, cache: Path) -> Picture:
     """Read one picture at working size with its lineart and regions; ``cache`` keeps the regions between runs."""
     with Image.open(source.image) as image:
-        colour = image.convert("RGB")
+        colour = on_white(image)
     scale = min(1.0, SHORT_SIDE / min(colour.size))
     size = (max(1, round(colour.width * scale)), max(1, round(colour.height * scale)))
     original = np.asarray(colour.resize(size, Image.Resampling.LANCZOS))

@@ -89,7 +89,7 @@ def gmic_version() -> str | None:
     """Version of the ``gmic`` on the path, None without one."""
     if shutil.which("gmic") is None:
         return None
-    run = subprocess.run(["gmic", "version"], capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(["gmic", "version"], capture_output=True, text=True, timeout=60, check=False)  # noqa: S607
     found = re.search(r"\b\d+\.\d+\.\d+", run.stdout + run.stderr)
     return found.group() if found else "unknown"
 
@@ -112,7 +112,7 @@ def gmic_smart(lineart: NDArray[np.float32], hints: NDArray[np.uint8]) -> NDArra
         command = ["gmic", "hints.png", "line.png", "fx_colorize_lineart_smart", GMIC_SMART]
         command += ["keep[-1]", "to_rgb", "round", "output", "out.png"]
         try:
-            subprocess.run(command, cwd=folder, capture_output=True, timeout=GMIC_SECONDS, check=True)
+            subprocess.run(command, cwd=folder, capture_output=True, timeout=GMIC_SECONDS, check=True)  # noqa: S603
             with Image.open(folder / "out.png") as image:
                 out = np.asarray(image.convert("RGB"))
         except (subprocess.SubprocessError, OSError):

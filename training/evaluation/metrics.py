@@ -1,4 +1,4 @@
-"""Numbers that say how good a colouring is: fidelity to strokes and original, bleeding, untouched surroundings.
+"""Numbers for one picture: likeness to the original, fidelity to strokes, bleeding, regions, untouched surroundings.
 
 Pictures are HxWx3 uint8 sRGB, region labels HxW int32 from 0, palettes Nx3 uint8, areas HxW bool.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from engine.imaging.color import ciede2000, srgb_to_oklab
+from training.data.flats import region_medians
 
 Picture = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -25,6 +28,12 @@ JUST_NOTICEABLE = 0.02
 """Least OKLab distance between two regions for which it can be said whose colour a pixel has."""
 GRID = 2
 """Mean differences are taken over every ``GRID``-th pixel in both directions; neighbours hold next to no news."""
+SAME_PICTURE = 100.0
+"""PSNR in dB of two pictures without any difference, whose true value is infinite and could not be averaged."""
+SMALLEST_FOR_MS_SSIM = 176
+"""Shortest side in pixels for five scales with a window of 11: 11 x 2^4."""
+LEAST_REGION = 64
+"""Pixels clear of ink that a region needs for its colour to be judged."""
 
 
 def find_line(lineart: NDArray[np.float32]) -> Area:
@@ -75,6 +84,27 @@ def mean_difference(result: Picture, original: Picture, area: Area) -> float:
     if not inside.any():
         return float("nan")
     return float(ciede2000(unit(result[::GRID, ::GRID][inside]), unit(original[::GRID, ::GRID][inside])).mean())
+
+
+def psnr(result: Picture, original: Picture) -> float:
+    """Peak signal-to-noise ratio over all pixels and channels of sRGB bytes, in dB; ``SAME_PICTURE`` at most."""
+    error = float(np.mean((result.astype(np.float64) - original) ** 2))
+    return SAME_PICTURE if error == 0 else min(SAME_PICTURE, 10 * float(np.log10(255**2 / error)))
+
+
+def ms_ssim(result: Picture, original: Picture) -> float:
+    """Multi-scale structural similarity (Wang et al. 2003) of sRGB, the mean over the channels; 1 is the same.
+
+    Contrast terms below 0 count as 0, since they have no fractional power. It is taken in float32, which is within
+    0.0001 of float64 on illustrations and an order of magnitude faster.
+
+    Returns:
+        A number in [0, 1]; NaN where a side is under ``SMALLEST_FOR_MS_SSIM`` pixels.
+    """
+    if min(result.shape[:2]) < SMALLEST_FOR_MS_SSIM:
+        return float("nan")
+    a, b = (torch.from_numpy(np.array(p)).permute(2, 0, 1)[None].float() / 255 for p in (result, original))
+    return float(multiscale_structural_similarity_index_measure(a, b, data_range=1.0, normalize="relu"))
 
 
 def mean_chroma(picture: Picture, area: Area) -> float:
@@ -161,23 +191,42 @@ def bleeding(
     return float(bled.mean()), int(counts.sum())
 
 
+def region_accuracy(
+    result: Picture, labels: Labels, palette: NDArray[np.uint8], clear: Area, only: Labels | None = None
+) -> tuple[float, int]:
+    """Share of true regions that got their own colour.
+
+    A region's colour in the result is the median of its pixels off the ink. It is right when, of all flat colours of
+    the original, the nearest one (OKLab) is the region's own or differs from that by no more than a just noticeable
+    step.
+
+    Args:
+        result: HxWx3.
+        labels: HxW true regions.
+        palette: Nx3 true flat colours.
+        clear: HxW, pixels whose colour is not mixed with ink.
+        only: judge only these labels; all by default.
+
+    Returns:
+        ``(share in [0, 1], regions judged)``; a region counts with ``LEAST_REGION`` clear pixels or more. NaN without.
+    """
+    sizes = np.bincount(labels[clear], minlength=len(palette))
+    judged = np.flatnonzero(sizes >= LEAST_REGION)
+    if only is not None:
+        judged = np.intersect1d(judged, only)
+    if len(judged) == 0:
+        return float("nan"), 0
+    colours = region_medians(result[clear][None], labels[clear][None])[judged]
+    flats = srgb_to_oklab(unit(palette))
+    seen = srgb_to_oklab(unit(colours))
+    nearest = np.linalg.norm(seen[:, None] - flats[None], axis=2).argmin(axis=1)
+    right = np.linalg.norm(flats[nearest] - flats[judged], axis=1) <= JUST_NOTICEABLE
+    return float(right.mean()), len(judged)
+
+
 def outside_difference(result: NDArray[np.uint8], context: NDArray[np.uint8], mask: NDArray[np.uint8]) -> int:
     """Largest byte difference between two HxWxC pictures where the HxW mask is 0; 0 when it is 0 nowhere."""
     outside = mask == 0
     if not outside.any():
         return 0
     return int(np.abs(result[outside].astype(np.int16) - context[outside].astype(np.int16)).max())
-
-
-def bootstrap_mean(values: NDArray[np.float64], seed: int = 0, rounds: int = 10_000) -> tuple[float, float, float]:
-    """Mean of paired differences with its 95 % bootstrap interval (percentiles), NaNs left out.
-
-    Returns:
-        ``(mean, low, high)``; all NaN without values.
-    """
-    values = values[np.isfinite(values)]
-    if len(values) == 0:
-        return (float("nan"),) * 3
-    drawn = np.random.default_rng(seed).integers(0, len(values), (rounds, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)

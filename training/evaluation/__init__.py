@@ -1,0 +1,1 @@
+"""Measures models and baselines on held-out art: metrics, distances, statistics, reports."""
