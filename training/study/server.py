@@ -8,6 +8,7 @@ and slow clients, and neither writes an access log.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import socket
 from collections.abc import Callable
@@ -170,6 +171,8 @@ def serve(store: Store, host: str, port: int, ready: Callable[[str], None]) -> N
         listening = socket.create_server((host, port), family=family)
     except OSError as e:
         raise ColorizeError(f"cannot listen on {host}, port {port}: {e}", "choose another --port or --host") from e
+    # It would warn on the terminal each time a request has to wait for a thread.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = create_server(
         make_app(store),
         sockets=[listening],
