@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
 
-from training.losses import shading_errors, true_shading
+from engine.models.base import ModelInputs, ModelOutputs
+from training.data.synthesis import TrainingBatch
+from training.losses import (
+    SCALE_WEIGHTS,
+    LossWeights,
+    hint_fidelity,
+    multiscale,
+    robust,
+    shading_errors,
+    total_loss,
+    true_shading,
+)
 
 REGIONS = torch.zeros(1, 8, 16, dtype=torch.int64)
 REGIONS[..., 8:] = 1
@@ -47,3 +61,40 @@ def test_pixels_without_weight_cost_nothing_and_give_finite_gradients() -> None:
     assert (depth + slope).item() == 0
     assert residual.grad is not None
     assert torch.isfinite(residual.grad).all()
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.01, 0.1, 0.4])
+def test_the_robust_distance_of_plain_pictures_is_its_closed_form_at_every_scale(distance: float) -> None:
+    truth = torch.full((2, 3, 32, 32), 0.1)
+    picture = truth + torch.tensor([distance, 0.0, 0.0]).view(1, 3, 1, 1)
+    once = 3.2 * (distance**2 + 1e-4) ** 0.25
+    assert robust(picture, truth).mean().item() == pytest.approx(once, rel=1e-5)
+    weight = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = multiscale(picture, truth, weight)
+    assert found.item() == pytest.approx(once * (1 + sum(SCALE_WEIGHTS)), rel=1e-4)
+
+
+def test_only_pixels_under_strokes_count_for_hints() -> None:
+    truth, hinted = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+    picture = torch.ones(1, 3, 8, 8)
+    assert hint_fidelity(picture, truth, hinted).item() == 0
+    hinted[..., :2] = 1
+    picture[..., :2] = 0.1
+    assert hint_fidelity(picture, truth, hinted).item() == pytest.approx(5 * 3 * 0.1, rel=1e-5)
+
+
+def test_the_weight_of_the_guide_falls_in_a_line_and_the_others_stay() -> None:
+    gen = torch.Generator().manual_seed(0)
+    plain = torch.zeros(1, 1, 32, 32)
+    inputs = ModelInputs(plain, torch.zeros(1, 4, 32, 32), plain, torch.zeros(1, 3, 32, 32), plain)
+    target, flat = (torch.rand(1, 3, 32, 32, generator=gen) for _ in range(2))
+    one = torch.ones(1, 1, 32, 32)
+    batch = TrainingBatch(inputs, target, flat, one, one, torch.zeros(1, 16, 16, dtype=torch.int64))
+    out = ModelOutputs(*(torch.rand(1, 3, 16, 16, generator=gen) for _ in range(2)))
+    weights = LossWeights()
+    start, half, end = (total_loss(out, batch, weights, progress)[1] for progress in (0.0, 0.5, 1.0))
+    assert (end["flat"] / start["flat"]).item() == pytest.approx(weights.guide_end / weights.guide_start)
+    assert half["flat"].item() == pytest.approx((start["flat"] + end["flat"]).item() / 2)
+    assert all(start[name] == end[name] for name in start if name != "flat")
+    total, terms = total_loss(out, replace(batch, target=flat), weights, 0.3)
+    assert total.item() == pytest.approx(sum(t.item() for t in terms.values()), rel=1e-5)
