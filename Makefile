@@ -32,7 +32,7 @@ krita: $(VENV)/.installed
 	$(BIN)/colorize-install
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

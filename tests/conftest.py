@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
+
+
+def pytest_configure() -> None:
+    """Prepare the process, before any test brings torch with it."""
+    # Tests side by side, each with a thread per core, would wait for each other.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Let Ctrl-C reach the processes of the tests: what a shell starts in the background would ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In parallel runs a file's tests share its set-up; those with Krita are one at a time, for they measure pauses."""
+    for item in items:
+        krita = "krita" in item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group("krita" if krita else item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.models.base import ModelOutputs
 from training.colour import to_oklab
 from training.data.synthesis import TrainingBatch
+from training.parts import Over, alone
 
 SCALES = (4, 16)
 SCALE_WEIGHTS = (0.7, 0.5)
@@ -46,17 +47,16 @@ def robust(a: Tensor, b: Tensor) -> Tensor:
     return ((squared + 1e-4) ** (POWER / 2)) * 3.2
 
 
-def multiscale(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+def multiscale(a: Tensor, b: Tensor, weight: Tensor, over: Over = alone, name: str = "") -> Tensor:
     """Weighted robust distance of two Bx3xHxW OKLab pictures (``b`` the truth) at full, quarter and sixteenth size."""
     chroma = (b[:, 1:] ** 2).sum(1, keepdim=True).sqrt()
     w = weight * (1 + CHROMA_BOOST * chroma)
-    total = (robust(a, b) * w).sum() / w.sum().clamp_min(1.0)
+    total = (robust(a, b) * w).sum() / over(f"{name}1", w.sum())
     for scale, share in zip(SCALES, SCALE_WEIGHTS, strict=True):
         small = F.avg_pool2d(w, scale)
         mean_error = F.avg_pool2d((a - b) * w, scale) / small.clamp_min(1e-4)
-        total = total + share * (
-            robust(mean_error, torch.zeros_like(mean_error)) * small
-        ).sum() / small.sum().clamp_min(1.0)
+        distance = (robust(mean_error, torch.zeros_like(mean_error)) * small).sum()
+        total = total + share * distance / over(f"{name}{scale}", small.sum())
     return total
 
 
@@ -96,7 +96,9 @@ def true_shading(lab: Tensor, regions: Tensor, weight: Tensor) -> tuple[Tensor, 
     return change.clamp(-limits, limits), weight
 
 
-def shading_errors(residual: Tensor, truth: Tensor, regions: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def shading_errors(
+    residual: Tensor, truth: Tensor, regions: Tensor, weight: Tensor, over: Over = alone
+) -> tuple[Tensor, Tensor]:
     """Squared error of a shading and of its slopes over 2 px; an error of 0.1 costs about 1.
 
     The concave distances would settle for the commonest shading, which is none; a square settles for the mean, which is
@@ -106,21 +108,24 @@ def shading_errors(residual: Tensor, truth: Tensor, regions: Tensor, weight: Ten
     dx, dy = error[..., :, 2:] - error[..., :, :-2], error[..., 2:, :] - error[..., :-2, :]
     wx, wy = weight[..., :, 2:] * weight[..., :, :-2], weight[..., 2:, :] * weight[..., :-2, :]
 
-    def mean(values: Tensor, w: Tensor) -> Tensor:
-        return (values**2 * w).sum() / w.sum().clamp_min(1.0) * 100
+    def mean(name: str, values: Tensor, w: Tensor) -> Tensor:
+        return (values**2 * w).sum() / over(name, w.sum()) * 100
 
-    return mean(error, weight), mean(dx, wx) + mean(dy, wy)
+    return mean("depth", error, weight), mean("across", dx, wx) + mean("down", dy, wy)
 
 
-def hint_fidelity(a: Tensor, b: Tensor, hinted: Tensor) -> Tensor:
+def hint_fidelity(a: Tensor, b: Tensor, hinted: Tensor, over: Over = alone) -> Tensor:
     """L1 in OKLab under the strokes."""
-    return ((a - b).abs().sum(1, keepdim=True) * hinted).sum() / hinted.sum().clamp_min(1.0) * 5
+    return ((a - b).abs().sum(1, keepdim=True) * hinted).sum() / over("hint", hinted.sum()) * 5
 
 
 def total_loss(
-    out: ModelOutputs, batch: TrainingBatch, weights: LossWeights, progress: float
+    out: ModelOutputs, batch: TrainingBatch, weights: LossWeights, progress: float, over: Over = alone
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """All terms for one batch; ``progress`` in [0, 1] anneals the guide. Returns the sum and the terms for the log."""
+    """All terms for one batch; ``progress`` in [0, 1] anneals the guide. Returns the sum and the terms for the log.
+
+    Of a part of a batch, ``over`` says what the terms are divided by.
+    """
     guide = weights.guide_start + (weights.guide_end - weights.guide_start) * progress
     flat = to_oklab(out.flat)
     factor = batch.target.shape[-1] // out.shaded.shape[-1]
@@ -134,12 +139,32 @@ def total_loss(
         shrink = out.shaded.shape[-1] // batch.regions.shape[-1]
         judged = F.avg_pool2d(weight, shrink)
         truth, judged = true_shading(F.avg_pool2d(true_shaded, shrink), batch.regions, judged)
-    depth, slope = shading_errors(F.avg_pool2d(light, shrink), truth, batch.regions, judged)
+    depth, slope = shading_errors(F.avg_pool2d(light, shrink), truth, batch.regions, judged, over)
     terms = {
-        "shaded": weights.shaded * multiscale(shaded, true_shaded, weight),
-        "flat": guide * multiscale(flat, true_flat, weight),
+        "shaded": weights.shaded * multiscale(shaded, true_shaded, weight, over, "shaded"),
+        "flat": guide * multiscale(flat, true_flat, weight, over, "flat"),
         "shading": weights.shading * depth,
         "gradient": weights.gradient * slope,
-        "hint": weights.hint * hint_fidelity(flat, true_flat, hinted),
+        "hint": weights.hint * hint_fidelity(flat, true_flat, hinted, over),
     }
     return torch.stack(list(terms.values())).sum(), terms
+
+
+@torch.no_grad()
+def weight_sums(batch: TrainingBatch, factor: int) -> dict[str, Tensor]:
+    """The sums of weights that ``total_loss`` divides by, of a batch or a part of one.
+
+    Args:
+        batch: the samples.
+        factor: the whole factor by which the model's pictures are smaller than its inputs.
+    """
+    sums: dict[str, Tensor] = {}
+
+    def note(name: str, local: Tensor) -> Tensor:
+        sums[name] = local
+        return local.clamp_min(1.0)
+
+    # What is painted does not change the weights.
+    nothing = torch.zeros_like(reduce(batch.target, factor))
+    total_loss(ModelOutputs(nothing, nothing), batch, LossWeights(), 0.0, note)
+    return sums

@@ -6,40 +6,41 @@ the compact network with this package's own colour losses in place of the conten
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.content import CONTENTS, Content
+from training.config import Phase
+from training.content import Content
 from training.critic import Critic, ThesisCritic, critic_loss
 from training.cycle import Reader, ThesisReader, reading_error
 from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
 from training.losses import LossWeights, reduce, total_loss
-from training.run import Phase, Run, TrainConfig
+from training.parts import Part
+from training.run import Run
 from training.stenciltorch import PRESETS as STENCILTORCH
+from training.thesis import ThesisTrainConfig, open_eyes
 
 IN_PAINTING = 19
 """Channels of the compact network's stem that are for in-painting: the mask's 16 and the composite's 3."""
 
 
 @dataclass(frozen=True)
-class PaintsConfig(TrainConfig):
+class PaintsConfig(ThesisTrainConfig):
     """A run of PaintsTorch.
 
     Attributes:
         reading: weight of L_recon in the generator's loss.
-        content: key of ``training.content.CONTENTS``; only the thesis recipe asks for it.
-        as_published: the thesis's losses and optimiser rather than ours.
     """
 
     architecture: str = "paintstorch-compact"
     reading: float = 0.1
-    content: str = "none"
-    as_published: bool = False
 
 
 PRESETS = {
@@ -70,6 +71,7 @@ PRESETS = {
         adversarial=1e-4,
         reading=1.0,
         as_published=True,
+        content="own",
         workers=8,
         recipe=Recipe(scheme="paintstorch", reassign=0.0, masks=False, order="epochs"),
         extractor="thesis",
@@ -78,16 +80,37 @@ PRESETS = {
 
 
 class PaintsTorchRun(Run):
-    """Generator, critic and reader; from ``adversarial_from`` on one step of each in turn."""
+    """Generator, critic and reader; from ``adversarial_from`` on one step of each in turn.
 
-    def __init__(self, folder: Path, shards: Path, config: PaintsConfig, limit: int | None = None) -> None:
-        super().__init__(folder, shards, config, limit)
+    Args:
+        folder: of the run.
+        shards: packed art.
+        config: what decides it.
+        content_weights: file of the content loss's network, see ``open_eyes``,
+        features_weights: and of the local features'.
+        options: see ``Run``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shards: Path,
+        config: PaintsConfig,
+        content_weights: Path | None = None,
+        features_weights: Path | None = None,
+        **options: Any,
+    ) -> None:
+        config, eyes = open_eyes(config, content_weights, features_weights)
+        super().__init__(folder, shards, config, **options)
+        eyes.fill(self)
         self.paints = config
         self.critic: nn.Module
         self.reader: nn.Module
         if config.as_published:
             width, cardinality = self.model_config.width, self.model_config.cardinality
-            self.critic, self.reader = ThesisCritic(width, cardinality), ThesisReader(width, cardinality)
+            local = getattr(self.net, "local", None)
+            self.critic = ThesisCritic(width, cardinality, self.model_config.features, local)
+            self.reader = ThesisReader(width, cardinality)
             self.optimisers["optimiser"] = torch.optim.Adam(self.net.parameters(), lr=config.lr, betas=(0.5, 0.9))
         else:
             self.critic, self.reader = Critic(), Reader()
@@ -97,7 +120,7 @@ class PaintsTorchRun(Run):
         for name, network in (("critic", self.critic), ("reader", self.reader)):
             self.networks[name] = network.to(self.device)
             self.optimisers[f"{name}_optimiser"] = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.9))
-        self.content: Content = CONTENTS[config.content]
+        self.content: Content = eyes.content.to(self.device)
 
     def prepare(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
         """There is no mask and no context here: the whole picture is to be coloured."""
@@ -120,45 +143,64 @@ class PaintsTorchRun(Run):
         bias = tensors["stem.bias"] + mask.sum((1, 2, 3))
         return {**tensors, "stem.weight": torch.cat([line, rest], 1), "stem.bias": bias}
 
-    def optimise(self, batch: TrainingBatch, gen: torch.Generator) -> dict[str, Tensor]:
+    def optimise(self, parts: Sequence[Part]) -> dict[str, Tensor]:
         """One step of the critic, of the generator and of the reader."""
-        out = self.predict(batch)
-        factor = batch.target.shape[-1] // out.shaded.shape[-1]
-        lineart = reduce(batch.inputs.lineart, factor)
-        if self.paints.as_published:
-            loss = self.content(out.shaded, batch.target)
-            terms = {"content": loss}
-        else:
-            loss, terms = total_loss(out, batch, LossWeights(), self.progress)
-        if self.progress >= self.config.adversarial_from:
-            loss = loss + self._adversarial(batch, out.shaded, terms, gen)
-            self.reader.requires_grad_(False)
-            terms["reading"] = self.paints.reading * reading_error(self.reader(out.shaded), lineart)
-            self.reader.requires_grad_(True)
-            loss = loss + terms["reading"]
-        self.descend("optimiser", loss, clip=0.0 if self.paints.as_published else 1.0)
-        if self.progress >= self.config.adversarial_from:
-            real, fake = reduce(batch.target, factor), out.shaded.detach().clamp(-1, 1)
-            terms["reader"] = (
-                reading_error(self.reader(real), lineart) + reading_error(self.reader(fake), lineart)
-            ) / 2
-            self.descend("reader_optimiser", terms["reader"])
-        return terms
+        clip = 0.0 if self.paints.as_published else 1.0
+        if self.progress < self.config.adversarial_from:
+            return self.descend("optimiser", parts, self._colours, clip=clip)
+        self.foresee(parts)
+        terms = self.descend("critic_optimiser", parts, self._judgement)
+        terms |= self.descend("optimiser", parts, self._pleasing_colours, clip=clip)
+        return terms | self.descend("reader_optimiser", parts, self._reading)
 
-    def _adversarial(
-        self, batch: TrainingBatch, shaded: Tensor, terms: dict[str, Tensor], gen: torch.Generator
-    ) -> Tensor:
-        """One critic step, then the generator's -E[C(y_hat)]."""
-        shaded = (
-            F.interpolate(shaded, batch.target.shape[-2:], mode="bilinear") if not self.paints.as_published else shaded
-        )
-        # Ours are judged off the ink, where colour can be told; the published recipe judges the whole picture.
-        seen = torch.ones_like(batch.weight) if self.paints.as_published else batch.weight
-        real, fake = batch.target * seen, shaded.clamp(-1, 1) * seen
-        terms["critic"] = critic_loss(self.critic, real, fake, batch.inputs, gen)
-        self.descend("critic_optimiser", terms["critic"])
+    def _colours(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss by itself."""
+        out = self.outputs(part)
+        if self.paints.as_published:
+            loss = self.content(out.shaded, part.batch.target)
+            return loss, {"content": loss}
+        return total_loss(out, part.batch, LossWeights(), self.progress, part.over)
+
+    def _pleasing_colours(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss with -E[C(y_hat)] and what the reader cannot read of its pictures."""
+        loss, terms = self._colours(part)
+        shaded = self.outputs(part).shaded
         self.critic.requires_grad_(False)
-        score: Tensor = -self.critic(fake, batch.inputs).mean() * self.config.adversarial
+        fake = self._as_judged(part.batch, shaded)
+        score: Tensor = -self.critic(fake, part.batch.inputs).mean() * self.config.adversarial
         self.critic.requires_grad_(True)
-        terms["adversarial"] = score
-        return score
+        self.reader.requires_grad_(False)
+        reading = self.paints.reading * reading_error(self.reader(shaded), self._lineart(part))
+        self.reader.requires_grad_(True)
+        return loss + score + reading, {**terms, "adversarial": score, "reading": reading}
+
+    def _judgement(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The critic's loss."""
+        batch = part.batch
+        real, fake = batch.target * self._seen(batch), self._as_judged(batch, part.shaded)
+        loss = critic_loss(self.shared("critic"), real, fake, batch.inputs, part.chance)
+        return loss, {"critic": loss}
+
+    def _reading(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The reader's loss on illustrations and on the generator's pictures alike."""
+        reader, lineart = self.shared("reader"), self._lineart(part)
+        real = reduce(part.batch.target, part.batch.target.shape[-1] // part.shaded.shape[-1])
+        fake = part.shaded.clamp(-1, 1)
+        loss = (reading_error(reader(real), lineart) + reading_error(reader(fake), lineart)) / 2
+        return loss, {"reader": loss}
+
+    @staticmethod
+    def _lineart(part: Part) -> Tensor:
+        """The lineart at the size of the model's pictures."""
+        lineart = part.batch.inputs.lineart
+        return reduce(lineart, lineart.shape[-1] // part.shaded.shape[-1])
+
+    def _seen(self, batch: TrainingBatch) -> Tensor:
+        """Ours are judged off the ink, where colour can be told; the published recipe judges the whole picture."""
+        return torch.ones_like(batch.weight) if self.paints.as_published else batch.weight
+
+    def _as_judged(self, batch: TrainingBatch, shaded: Tensor) -> Tensor:
+        """A picture as the critic sees it."""
+        if not self.paints.as_published:
+            shaded = F.interpolate(shaded, batch.target.shape[-2:], mode="bilinear")
+        return shaded.clamp(-1, 1) * self._seen(batch)

@@ -1,94 +1,52 @@
-"""One training run in one folder, whatever the model: state, loop, averaged weights, resumable checkpoints, files."""
+"""One training run in one folder, whatever the model: networks, loop, averaged weights, resumable state."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.nn.parallel import DistributedDataParallel
 
 from engine.models.base import ModelOutputs
-from engine.models.checkpoint import read_tensors, save_model, save_tensors
+from engine.models.checkpoint import read_tensors, save_model
 from engine.models.registry import ARCHITECTURES, parse_config
-from training.data.dataset import DEFAULT_RECIPE, Crops, Recipe, ShardSet, load_shards
+from training.checkpoints import KEEP, Checkpoints, State, pack_tensors, unpack_tensors
+from training.config import Phase as Phase
+from training.config import TrainConfig as TrainConfig
+from training.config import check_shares, parts_of
+from training.data.chance import Chance, Rows
+from training.data.dataset import Crops, Cutter
+from training.data.stream import MEMORY_MB, ShardStream, make_loader, open_shards
 from training.data.synthesis import TrainingBatch, make_batch
+from training.distributed import SyncedNorm, Team
+from training.distributed import pick_device as pick_device
+from training.loop import LOG_EVERY as LOG_EVERY
+from training.loop import train
+from training.losses import weight_sums
+from training.parts import Part, over_all, split_batch, take_rows
+from training.run_folder import check_settings, settings
+from training.run_folder import git_revision as git_revision
 from training.sheets import write_sheet
-
-LOG_EVERY = 20
-"""Steps between two lines of the log."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of the run: until ``until`` of all steps, crops of ``size`` px from pictures ``zoom`` times as wide."""
-
-    until: float
-    size: int
-    batch: int
-    zoom_low: float
-    zoom_high: float
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a run.
-
-    Attributes:
-        architecture: key of the registry.
-        model: configuration of the architecture; its defaults when empty.
-        phases: crop sizes over the run.
-        steps: optimiser steps in all.
-        lr: peak learning rate of AdamW, after warm-up, falling along a half cosine.
-        adversarial_from: part of the run after which the critic joins; 1 = never.
-        adversarial: weight of the critic's score in the generator's loss.
-        ema: decay of the averaged weights that are kept.
-        workers: processes that cut crops.
-        bf16: run the network in bfloat16 where the device is a GPU.
-        recipe: how samples are made from pictures.
-        extractor: key of ``training.data.extractors.EXTRACTORS``.
-    """
-
-    architecture: str = "stenciltorch-compact"
-    model: dict[str, Any] = field(default_factory=dict)
-    phases: tuple[Phase, ...] = ()
-    steps: int = 10_000
-    lr: float = 1.2e-3
-    weight_decay: float = 1e-3
-    warmup: int = 200
-    ema: float = 0.998
-    adversarial_from: float = 1.0
-    adversarial: float = 0.02
-    seed: int = 1
-    workers: int = 1
-    bf16: bool = False
-    recipe: Recipe = DEFAULT_RECIPE
-    extractor: str = "default"
-
-
-def pick_device() -> torch.device:
-    """CUDA when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def git_revision() -> str:
-    """The revision the run was started from, or 'unknown' outside a checkout."""
-    try:
-        done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S607
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
+from training.stopping import leave_to_parent
 
 
 class Run(ABC):
     """One training run in one folder: state, loop and files; a subclass adds networks and says what a step is.
+
+    Args:
+        folder: of the run.
+        shards: packed art.
+        config: what decides it.
+        limit: use only this many pictures.
+        team: the processes that share it.
+        keep: checkpoints to keep.
 
     Attributes:
         net: the model that is trained.
@@ -96,28 +54,48 @@ class Run(ABC):
         networks: everything that is trained, by the name its state is kept under; ``net`` among them.
         optimisers: by name.
         step: optimiser steps of the model so far.
-        samples: samples seen so far.
+        samples: samples seen so far by all processes.
+        seconds: spent in training so far.
     """
 
-    def __init__(self, folder: Path, shards: Path, config: TrainConfig, limit: int | None = None) -> None:
-        self.folder, self.config = folder, config
-        self.device = pick_device()
-        self.data: ShardSet = load_shards(shards, limit)
+    def __init__(
+        self,
+        folder: Path,
+        shards: Path,
+        config: TrainConfig,
+        limit: int | None = None,
+        team: Team | None = None,
+        keep: int = KEEP,
+    ) -> None:
+        self.folder, self.team = folder, team or Team()
+        self.device = self.team.device
+        self.data = open_shards(shards, limit, 0.0 if config.stream else MEMORY_MB)
+        if isinstance(self.data, ShardStream):
+            # A stream knows no other order.
+            config = replace(config, stream=True, recipe=replace(config.recipe, order="epochs"))
+        self.config = config
+        check_shares(config, self.team.world)
+        self.about = {"digest": self.data.digest, "limit": limit}
         architecture = ARCHITECTURES[config.architecture]
         self.model_config = parse_config(architecture.config, config.model)
         torch.manual_seed(config.seed)
-        self.net = architecture.build(self.model_config).to(self.device)
+        self.net = self.team.synchronise(architecture.build(self.model_config)).to(self.device)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {k: t.detach().clone() for k, t in self.net.state_dict().items()}
         self.networks: dict[str, nn.Module] = {"net": self.net}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.checkpoints = Checkpoints(folder, keep)
         self.step = 0
         self.samples = 0
+        self.seconds = 0.0
+        self._shared: dict[str, nn.Module] = {}
+        self._factor = 0
         folder.mkdir(parents=True, exist_ok=True)
+        self.team.check_alike("shards or options", settings(self.config, self.about))
 
     @abstractmethod
-    def optimise(self, batch: TrainingBatch, gen: torch.Generator) -> dict[str, Tensor]:
-        """Do one step on all networks; returns the terms of the losses for the log."""
+    def optimise(self, parts: Sequence[Part]) -> dict[str, Tensor]:
+        """Do one step on all networks with a batch in parts; returns the terms of the losses for the log."""
 
     def prepare(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
         """Change a batch of ``Crops`` to what the model is for."""
@@ -128,58 +106,51 @@ class Run(ABC):
         """Part of the run that is done, in [0, 1]."""
         return self.step / self.config.steps
 
-    @property
-    def state_path(self) -> Path:
-        """Where the resumable state lies."""
-        return self.folder / "state.safetensors"
+    def shared(self, name: str) -> nn.Module:
+        """A network as it is called where its own gradients are wanted: they are averaged over all processes."""
+        if name not in self._shared:
+            self._shared[name] = self.team.parallel(self.networks[name])
+            if name == "net" and self.config.compile:
+                self._shared[name] = torch.compile(self._shared[name])  # type: ignore[assignment]
+        return self._shared[name]
 
     def save(self) -> None:
-        """Write the resumable state and the averaged weights, atomically."""
-        tensors = {f"average.{k}": t for k, t in self.average.items()}
-        for name, network in self.networks.items():
-            tensors |= {f"{name}.{k}": t for k, t in network.state_dict().items()}
-        for name, optimiser in self.optimisers.items():
-            for number, values in optimiser.state_dict()["state"].items():
-                tensors |= {f"{name}.{number}.{k}": torch.as_tensor(v) for k, v in values.items()}
-        counts = {"step": str(self.step), "samples": str(self.samples)}
-        save_tensors(self.state_path, {k: t.clone() for k, t in tensors.items()}, counts)
+        """Write the resumable state and the averaged weights, atomically; one process does for all.
+
+        Raises:
+            ColorizeError: there is no room, or the folder cannot be written.
+        """
+        if not self.team.leads:
+            return
+        values = {"samples": str(self.samples), "seconds": repr(self.seconds)}
+        values["settings"] = settings(self.config, self.about)
+        tensors = pack_tensors(self.networks, self.optimisers, self.average)
+        self.checkpoints.write(self.step, State(tensors, values))
         metadata = {
             "training_data": self.data.digest,
             "licence": "CC-BY-SA-4.0",
             "git_revision": git_revision(),
             "training": json.dumps({"step": self.step, "samples": self.samples, "device": self.device.type}),
         }
-        save_model(
-            self.folder / "weights.safetensors", self.average, self.config.architecture, self.model_config, metadata
-        )
+        path = self.folder / "weights.safetensors"
+        with self.checkpoints.written(path.name):
+            save_model(path, self.average, self.config.architecture, self.model_config, metadata)
 
-    def resume(self) -> bool:
-        """Load the state of an interrupted run; False when there is none."""
-        if not self.state_path.exists():
-            return False
-        from safetensors import safe_open
+    def resume(self) -> list[str]:
+        """Load the newest whole state of an interrupted run; returns what there is to say, nothing where there is none.
 
-        with safe_open(self.state_path, framework="pt") as f:
-            counts = f.metadata()
-        self.step, self.samples = int(counts["step"]), int(counts["samples"])
-        tensors = read_tensors(self.state_path)
-
-        def part(name: str) -> dict[str, Tensor]:
-            return {k.removeprefix(name + "."): t for k, t in tensors.items() if k.startswith(name + ".")}
-
-        for name, network in self.networks.items():
-            # A network that has joined since begins afresh.
-            if part(name):
-                network.load_state_dict(part(name))
-        self.average = {k: t.to(self.device) for k, t in part("average").items()}
-        for name, optimiser in self.optimisers.items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in part(name).items():
-                number, _, what = key.partition(".")
-                state.setdefault(int(number), {})[what] = tensor
-            if state:
-                optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        return True
+        Raises:
+            ColorizeError: the run was begun with other settings, or no checkpoint is whole.
+        """
+        state, damaged = self.checkpoints.read_newest()
+        self.team.check_alike("checkpoints", "none" if state is None else state.values["step"])
+        if state is None:
+            return []
+        said = check_settings(self.folder, state.values["settings"], self.config, self.about)
+        self.step, self.samples = int(state.values["step"]), int(state.values["samples"])
+        self.seconds = float(state.values["seconds"])
+        unpack_tensors(state.tensors, self.networks, self.optimisers, self.average)
+        return [*damaged, *said, f"resumed at step {self.step}"]
 
     def start_from(self, weights: Path) -> None:
         """Start a new run from finished weights of the same configuration.
@@ -202,23 +173,25 @@ class Run(ABC):
     def phase(self) -> Phase:
         """The phase the next step belongs to."""
         progress = self.step / self.config.steps
-        return next((p for p in self.config.phases if progress < p.until), self.config.phases[-1])
+        return next((p for p in self.config.scaled_phases if progress < p.until), self.config.scaled_phases[-1])
 
     def batches(self, phase: Phase) -> Iterator[dict[str, Tensor]]:
-        """Batches of one phase from the present step on; sample numbers go on where the run stopped."""
+        """This process's share of the batches of one phase from the present step on."""
         config = self.config
-        crops = Crops(self.data.train, phase.size, (phase.zoom_low, phase.zoom_high), config.seed, recipe=config.recipe)
-        last = int(phase.until * config.steps)
-        count = max(1, last - self.step) * phase.batch
-        loader = DataLoader(
-            crops,
-            batch_size=phase.batch,
-            sampler=range(self.samples, self.samples + count),
-            num_workers=config.workers,
-            pin_memory=self.device.type == "cuda",
-            prefetch_factor=4 if config.workers else None,
+        yield from make_loader(
+            self.data,
+            Cutter(phase.size, (phase.zoom_low, phase.zoom_high), config.recipe),
+            config.seed,
+            phase.batch // self.team.world,
+            # Sample numbers go on where the run stopped.
+            self.samples,
+            max(1, int(phase.until * config.steps) - self.step),
+            self.team.rank,
+            self.team.world,
+            config.workers,
+            self.device.type == "cuda",
+            leave_to_parent,
         )
-        yield from loader
 
     def learning_rate(self) -> float:
         """Linear warm-up, then a half cosine to a hundredth of the peak."""
@@ -227,35 +200,125 @@ class Run(ABC):
         cosine = 0.5 + 0.5 * float(torch.cos(torch.tensor(self.step / self.config.steps * torch.pi)))
         return self.config.lr * (0.01 + 0.99 * cosine)
 
-    def train_step(self, raw: dict[str, Tensor]) -> dict[str, float]:
-        """One step on a batch of ``Crops``; returns the loss terms now and then."""
+    def finish(self, raw: dict[str, Tensor], chance: Chance) -> TrainingBatch:
+        """Make a training batch of a batch of ``Crops`` on the device."""
+        return make_batch(self.prepare(raw), chance, self.config.extractor)
+
+    def parts(self, raw: dict[str, Tensor], count: int) -> list[Part]:
+        """Finish this process's share of a batch and split it into ``count`` parts."""
+        world, rank = self.team.world, self.team.rank
         gen = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
         on_device = {k: t.to(self.device, non_blocking=True) for k, t in raw.items()}
-        batch = make_batch(self.prepare(on_device), gen, self.config.extractor)
+        rows = len(on_device["target"])
+        chance: Chance = gen if world == 1 else Rows(gen, rows * world, rows * rank, self.team.widest)
+        batch = self.finish(on_device, chance)
+        parts = split_batch(batch, chance, gen, count, rank, world)
+        if count * world > 1:
+            sums = [weight_sums(part.batch, self._shrinks(batch)) for part in parts]
+            whole = self.team.add_up(torch.stack([torch.stack(list(s.values())) for s in sums]).sum(0))
+            over = over_all(dict(zip(sums[0], whole, strict=True)), count * world)
+            for part in parts:
+                part.over = over
+        return parts
+
+    @torch.no_grad()
+    def _shrinks(self, batch: TrainingBatch) -> int:
+        """The whole factor by which the model's pictures are smaller than its inputs."""
+        if not self._factor:
+            self.net.eval()
+            self._factor = batch.target.shape[-1] // self.net(take_rows(batch.inputs, 0, 1)).shaded.shape[-1]
+        return self._factor
+
+    def train_step(self, raw: dict[str, Tensor]) -> dict[str, float]:
+        """One step on this process's share of a batch of ``Crops``; returns the loss terms now and then."""
+        parts = self.parts(raw, parts_of(len(raw["target"]), self.config.accumulate))
         rate = self.learning_rate()
         for group in self.optimisers["optimiser"].param_groups:
             group["lr"] = rate
         self.net.train()
-        terms = self.optimise(batch, gen)
+        terms = self.optimise(parts)
         self.update_average()
         self.step += 1
-        self.samples += batch.target.shape[0]
-        return {k: float(v.detach()) for k, v in terms.items()} if self.step % LOG_EVERY == 0 else {}
+        self.samples += len(raw["target"]) * self.team.world
+        if self.step % LOG_EVERY:
+            return {}
+        values = self.team.add_up(torch.stack(list(terms.values()))) / self.team.world
+        return dict(zip(terms, values.tolist(), strict=True))
+
+    def rehearse(self, raw: dict[str, Tensor], count: int) -> None:
+        """Do a step in ``count`` parts in this process alone, to see whether it fits; it spoils the networks."""
+        self.team = Team(device=self.device)
+        self._shared = dict(self.networks)
+        # Statistics over all processes cannot be taken by one.
+        self.net.train(not any(isinstance(m, SyncedNorm | nn.SyncBatchNorm) for m in self.net.modules()))
+        self.optimise(self.parts(raw, count))
 
     def predict(self, batch: TrainingBatch) -> ModelOutputs:
         """The model's pictures of a batch, in float32 also where it computes in less."""
         with torch.autocast(self.device.type, torch.bfloat16, self.config.bf16 and self.device.type == "cuda"):
-            out: ModelOutputs = self.net(batch.inputs)
+            out: ModelOutputs = self.shared("net")(batch.inputs)
         return replace(out, flat=out.flat.float(), shaded=out.shaded.float())
 
-    def descend(self, name: str, loss: Tensor, *, clip: float = 0.0) -> None:
-        """One step of an optimiser on a loss."""
+    def outputs(self, part: Part) -> ModelOutputs:
+        """The model's pictures of a part, with their graph, painted once."""
+        if part.out is None:
+            part.out = self.predict(part.batch)
+            part.shaded = part.out.shaded.detach()
+        return part.out
+
+    def foresee(self, parts: Sequence[Part]) -> None:
+        """Paint what a critic is to judge before the model takes its step.
+
+        The graph of a batch in one part is kept. Of several it would take the memory that parts save, so they are
+        painted twice; what this pass adds to the statistics of normalisations is taken back.
+        """
+        if len(parts) == 1:
+            self.outputs(parts[0])
+            return
+        kept = {name: buffer.clone() for name, buffer in self.net.named_buffers()}
+        with torch.no_grad():
+            for part in parts:
+                part.shaded = self.predict(part.batch).shaded
+            for name, buffer in self.net.named_buffers():
+                buffer.copy_(kept[name])
+
+    def descend(
+        self,
+        name: str,
+        parts: Sequence[Part],
+        loss: Callable[[Part], tuple[Tensor, dict[str, Tensor]]],
+        *,
+        clip: float = 0.0,
+    ) -> dict[str, Tensor]:
+        """One step of an optimiser on the mean loss of all parts; returns the mean terms.
+
+        Args:
+            name: of the optimiser; ``X_optimiser`` is the network X's.
+            parts: of the batch.
+            loss: of a part, with its terms.
+            clip: the greatest norm of the gradient, 0 = any.
+        """
         optimiser = self.optimisers[name]
+        network = "net" if name == "optimiser" else name.removesuffix("_optimiser")
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        means: dict[str, Tensor] = {}
+        for number, part in enumerate(parts, 1):
+            with self._averaging(network, number == len(parts)):
+                value, terms = loss(part)
+                (value / len(parts)).backward()  # type: ignore[no-untyped-call]
+            if network == "net":
+                part.out = None
+            means = {k: means.get(k, 0) + t.detach() / len(parts) for k, t in terms.items()}
         if clip:
             nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], clip)
         optimiser.step()
+        return means
+
+    def _averaging(self, network: str, now: bool) -> AbstractContextManager[Any]:
+        """Average gradients over all processes ``now``, or let them add up first."""
+        shared = self.shared(network)
+        shared = getattr(shared, "_orig_mod", shared)
+        return shared.no_sync() if isinstance(shared, DistributedDataParallel) and not now else nullcontext()
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -269,8 +332,8 @@ class Run(ABC):
 
     @torch.no_grad()
     def sheet(self, hints: int, size: int = 256) -> None:
-        """Colour held-out pictures with the averaged weights and write a sheet."""
-        if not self.data.held_out:
+        """Colour held-out pictures with the averaged weights and write a sheet; one process does for all."""
+        if not self.data.held_out or not self.team.leads:
             return
         kept = {k: t.clone() for k, t in self.net.state_dict().items()}
         self.net.load_state_dict(self.average)
@@ -283,41 +346,10 @@ class Run(ABC):
         self.net.load_state_dict(kept)
 
     def train(self, max_minutes: float, save_minutes: float = 5.0) -> Iterator[str]:
-        """Train until the last step or for ``max_minutes``; yields a line of progress now and then.
+        """Train until the last step, for ``max_minutes``, or until SIGINT or SIGTERM; yields lines of progress.
 
         Raises:
             OSError: the run folder cannot be written.
+            ColorizeError: a checkpoint cannot be written, the batch does not fit the GPU, or another process ended.
         """
-        from torch.utils.tensorboard import SummaryWriter
-
-        (self.folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1))
-        writer = SummaryWriter(str(self.folder / "tensorboard"))
-        begun = saved = time.monotonic()
-        end = begun + max_minutes * 60
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            while self.step < self.config.steps and time.monotonic() < end:
-                phase = self.phase()
-                for raw in self.batches(phase):
-                    terms = self.train_step(raw)
-                    now = time.monotonic()
-                    if terms:
-                        record = {"step": self.step, "samples": self.samples, "seconds": round(now - begun, 1), **terms}
-                        log.write(json.dumps(record) + "\n")
-                        log.flush()
-                        for key, value in terms.items():
-                            writer.add_scalar(key, value, self.step)
-                    if self.step % 100 == 0:
-                        shown = " ".join(f"{k} {v:.3f}" for k, v in terms.items())
-                        yield f"step {self.step}/{self.config.steps} {now - begun:.0f} s {phase.size} px: {shown}"
-                    if now - saved > save_minutes * 60:
-                        saved = now
-                        self.save()
-                        self.sheet(12)
-                        self.sheet(0)
-                    if now > end or self.phase() != phase:
-                        break
-        self.save()
-        for hints in (0, 4, 12, 40):
-            self.sheet(hints)
-        writer.close()
-        yield f"stopped at step {self.step} of {self.config.steps}; weights in {self.folder / 'weights.safetensors'}"
+        yield from train(self, max_minutes, save_minutes)

@@ -16,13 +16,13 @@ from engine.models.hint_prior import flood_hints
 from training.data.synthesis import TrainingBatch
 
 
-def _picture(x: Tensor) -> NDArray[np.uint8]:
+def column(x: Tensor) -> NDArray[np.uint8]:
     """Bx3xHxW in [-1, 1] to a column: (B*H)xWx3 uint8."""
     array = ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return np.concatenate(list(array), 0)
 
 
-def _over_white(inputs: ModelInputs) -> Tensor:
+def over_white(inputs: ModelInputs) -> Tensor:
     """Hints over faint lineart, with the area outside the mask tinted."""
     coverage = inputs.hints[:, 3:]
     base = (inputs.lineart * 0.4 + 0.6).expand(-1, 3, -1, -1) - 0.5 * (1 - inputs.mask)
@@ -40,7 +40,7 @@ def write_sheet(path: Path, batch: TrainingBatch, out: ModelOutputs) -> None:
     shaded = F.interpolate(out.shaded, scale_factor=factor, mode="bilinear").clamp(-1, 1)
     shaded = shaded * inside + batch.inputs.composite * (1 - inside)
     with_lines = (shaded + 1) * ink - 1
-    columns = [batch.inputs.lineart.expand(-1, 3, -1, -1), _over_white(batch.inputs), flood, flat, shaded]
-    sheet = np.concatenate([_picture(c) for c in [*columns, with_lines, batch.flat, batch.target]], 1)
+    columns = [batch.inputs.lineart.expand(-1, 3, -1, -1), over_white(batch.inputs), flood, flat, shaded]
+    sheet = np.concatenate([column(c) for c in [*columns, with_lines, batch.flat, batch.target]], 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(path)

@@ -1,24 +1,53 @@
-"""Trains StencilTorch: its presets and what one step is."""
+"""Trains StencilTorch: its presets and what one step is.
+
+``cpu`` and ``gpu`` train the compact network with this package's own colour losses; ``thesis`` is the recipe as
+published (method section 3, with the right forms of section 6).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from training.critic import Critic, critic_loss
+from engine.models.base import ModelOutputs
+from training.config import Phase
+from training.content import Content
+from training.critic import Critic, ThesisCritic, critic_loss
+from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
 from training.losses import LossWeights, total_loss
-from training.run import Phase, Run, TrainConfig
+from training.parts import Part
+from training.run import Run
+from training.thesis import ThesisTrainConfig, open_eyes
+
+
+@dataclass(frozen=True)
+class StencilConfig(ThesisTrainConfig):
+    """A run of StencilTorch.
+
+    Attributes:
+        guide: teach the flat picture against the simplified illustration as well; off only for the ablation.
+        guide_start: weight of the guide's loss at the start of the thesis recipe,
+        guide_end: and at its end. The thesis found that it must be small, or pictures come out flat.
+    """
+
+    guide: bool = True
+    guide_start: float = 0.1
+    guide_end: float = 0.01
+
 
 PRESETS = {
-    "cpu": TrainConfig(
+    "cpu": StencilConfig(
         phases=(Phase(0.55, 128, 16, 1.0, 2.4), Phase(0.85, 192, 8, 1.0, 2.2), Phase(1.0, 320, 4, 1.0, 1.6)),
         steps=9_000,
     ),
-    "gpu": TrainConfig(
+    "gpu": StencilConfig(
         phases=(Phase(0.5, 192, 96, 1.0, 2.4), Phase(0.8, 288, 48, 1.0, 2.0), Phase(1.0, 448, 24, 1.0, 1.4)),
         steps=30_000,
         adversarial_from=0.7,
@@ -26,42 +55,144 @@ PRESETS = {
         workers=14,
         bf16=True,
     ),
+    "thesis": StencilConfig(
+        architecture="stenciltorch-thesis",
+        # 21,930 pictures, 40 epochs, 4 GPUs with 32 each.
+        phases=(Phase(1.0, 512, 128, 1.0, 1.0),),
+        steps=6_850,
+        lr=1e-4,
+        weight_decay=0.0,
+        warmup=0,
+        adversarial_from=0.0,
+        adversarial=1e-4,
+        as_published=True,
+        content="own",
+        workers=8,
+        recipe=Recipe(scheme="stenciltorch", reassign=0.0, order="epochs"),
+        extractor="thesis",
+    ),
 }
 
 
-class StencilTorchRun(Run):
-    """The generator with its guide, and late in the run a critic."""
+def composite(shaded: Tensor, batch: TrainingBatch) -> Tensor:
+    """The picture as it is used: the prediction inside the mask, the input outside."""
+    inside = batch.inputs.mask
+    return shaded * inside + batch.inputs.composite * (1 - inside)
 
-    def __init__(self, folder: Path, shards: Path, config: TrainConfig, limit: int | None = None) -> None:
-        super().__init__(folder, shards, config, limit)
-        self.optimisers["optimiser"] = torch.optim.AdamW(
-            self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay
-        )
-        self.critic = Critic().to(self.device) if config.adversarial_from < 1 else None
-        if self.critic is not None:
+
+def guide_error(flat: Tensor, batch: TrainingBatch) -> Tensor:
+    """``|s_hat - s|^2 / chw``, with s_hat the guide's picture inside the mask and the truth outside."""
+    return (((flat - batch.flat) * batch.inputs.mask) ** 2).mean()
+
+
+def guide_weight(config: StencilConfig, progress: float) -> float:
+    """Weight of the guide's loss, falling on a straight line; ``progress`` in [0, 1]. 0 without a guide."""
+    return config.guide_start + (config.guide_end - config.guide_start) * progress if config.guide else 0.0
+
+
+class StencilTorchRun(Run):
+    """The generator with its guide, and late in the run a critic.
+
+    Args:
+        folder: of the run.
+        shards: packed art.
+        config: what decides it.
+        content_weights: file of the content loss's network, see ``open_eyes``,
+        features_weights: and of the local features'.
+        options: see ``Run``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shards: Path,
+        config: StencilConfig,
+        content_weights: Path | None = None,
+        features_weights: Path | None = None,
+        **options: Any,
+    ) -> None:
+        config, eyes = open_eyes(config, content_weights, features_weights)
+        if config.as_published and not config.guide:
+            config = replace(config, model={**config.model, "guide": False})
+        super().__init__(folder, shards, config, **options)
+        self.stencil = config
+        eyes.fill(self)
+        self.content: Content = eyes.content.to(self.device)
+        self.weights = LossWeights() if config.guide else LossWeights(guide_start=0.0, guide_end=0.0)
+        self.critic: nn.Module | None = None
+        if config.as_published:
+            self.optimisers["optimiser"] = torch.optim.Adam(self.net.parameters(), lr=config.lr, betas=(0.5, 0.9))
+        else:
+            self.optimisers["optimiser"] = torch.optim.AdamW(
+                self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay
+            )
+        if config.adversarial_from < 1:
+            self.critic = self._new_critic().to(self.device)
             self.networks["critic"] = self.critic
             self.optimisers["critic_optimiser"] = torch.optim.Adam(self.critic.parameters(), lr=1e-4, betas=(0.5, 0.9))
 
-    def optimise(self, batch: TrainingBatch, gen: torch.Generator) -> dict[str, Tensor]:
-        """One step of the critic, once it has joined, and one of the generator."""
-        out = self.predict(batch)
-        loss, terms = total_loss(out, batch, LossWeights(), self.progress)
-        if self.critic is not None and self.progress >= self.config.adversarial_from:
-            loss = loss + self._adversarial(self.critic, batch, out.shaded, terms, gen)
-        self.descend("optimiser", loss, clip=1.0)
-        return terms
+    def _new_critic(self) -> nn.Module:
+        if not self.stencil.as_published:
+            return Critic()
+        sizes = self.model_config
+        return ThesisCritic(sizes.width, sizes.cardinality, sizes.features, getattr(self.net, "local", None))
 
-    def _adversarial(
-        self, critic: Critic, batch: TrainingBatch, shaded: Tensor, terms: dict[str, Tensor], gen: torch.Generator
-    ) -> Tensor:
-        """One critic step, then the generator's adversarial term; ink and mask are cut out of both pictures alike."""
-        shaded = F.interpolate(shaded, batch.target.shape[-2:], mode="bilinear")
-        seen = batch.weight
-        real, fake = batch.target * seen, shaded.clamp(-1, 1) * seen
-        terms["critic"] = critic_loss(critic, real, fake, batch.inputs, gen)
-        self.descend("critic_optimiser", terms["critic"])
+    @property
+    def clip(self) -> float:
+        """The greatest norm of the generator's gradient; any as published."""
+        return 0.0 if self.stencil.as_published else 1.0
+
+    def prepare(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
+        """As published, what lies outside the mask is always painted already."""
+        return {**raw, "context": torch.ones_like(raw["context"])} if self.stencil.as_published else raw
+
+    def learning_rate(self) -> float:
+        """Constant as published, else a half cosine."""
+        return self.config.lr if self.stencil.as_published else super().learning_rate()
+
+    def optimise(self, parts: Sequence[Part]) -> dict[str, Tensor]:
+        """One step of the critic, once it has joined, and one of the generator."""
+        if self.critic is None or self.progress < self.config.adversarial_from:
+            return self.descend("optimiser", parts, self._colours, clip=self.clip)
+        critic = self.critic
+        self.foresee(parts)
+        judged = self.descend("critic_optimiser", parts, self._judgement)
+        return judged | self.descend(
+            "optimiser", parts, lambda part: self._pleasing_colours(critic, part), clip=self.clip
+        )
+
+    def _colours(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss by itself."""
+        return self._loss(self.outputs(part), part)
+
+    def _loss(self, out: ModelOutputs, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        if not self.stencil.as_published:
+            return total_loss(out, part.batch, self.weights, self.progress, part.over)
+        terms = {"content": self.content(composite(out.shaded, part.batch), part.batch.target)}
+        if self.stencil.guide:
+            terms["guide"] = guide_weight(self.stencil, self.progress) * guide_error(out.flat, part.batch)
+        return torch.stack(list(terms.values())).sum(), terms
+
+    def _pleasing_colours(self, critic: nn.Module, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss with what the critic thinks of its pictures."""
+        out = self.outputs(part)
+        loss, terms = self._loss(out, part)
         critic.requires_grad_(False)
-        score: Tensor = -critic(fake, batch.inputs).mean() * self.config.adversarial
+        fake = self._as_judged(part.batch, out.shaded)
+        score: Tensor = -critic(fake, part.batch.inputs).mean() * self.config.adversarial
         critic.requires_grad_(True)
-        terms["adversarial"] = score
-        return score
+        return loss + score, {**terms, "adversarial": score}
+
+    def _judgement(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The critic's loss."""
+        batch = part.batch
+        fake = self._as_judged(batch, part.shaded)
+        real = batch.target if self.stencil.as_published else batch.target * batch.weight
+        loss = critic_loss(self.shared("critic"), real, fake, batch.inputs, part.chance)
+        return loss, {"critic": loss}
+
+    def _as_judged(self, batch: TrainingBatch, shaded: Tensor) -> Tensor:
+        """A picture as the critic sees it: whole as published; else ink and mask are cut out, of the truth too."""
+        if self.stencil.as_published:
+            return composite(shaded.clamp(-1, 1), batch)
+        return F.interpolate(shaded, batch.target.shape[-2:], mode="bilinear").clamp(-1, 1) * batch.weight

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import ModelInputs, ModelOutputs
-from engine.models.stenciltorch import CompactConfig, ThesisConfig, ThesisDecoder, ThesisEncoder, local_features
+from engine.models.local_features import ThesisParts, build_features
+from engine.models.stenciltorch import CompactConfig, ThesisConfig, ThesisDecoder, ThesisEncoder, joining_features
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class PaintsCompactConfig(CompactConfig):
 
 
 @dataclass(frozen=True)
-class PaintsTorchConfig:
+class PaintsTorchConfig(ThesisParts):
     """Sizes of ``PaintsTorch``.
 
     Attributes:
@@ -44,18 +45,28 @@ class PaintsTorch(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = ThesisEncoder(1, config.width)
-        sizes = ThesisConfig(config.width, config.features, guide=False, cardinality=config.cardinality)
+        sizes = ThesisConfig(
+            config.width,
+            config.features,
+            guide=False,
+            cardinality=config.cardinality,
+            full_skip=config.full_skip,
+            fine_cardinality=config.fine_cardinality,
+        )
         self.decoder = ThesisDecoder(sizes)
+        self.local = build_features(config, config.features)
 
     def forward(self, inputs: ModelInputs, features: Tensor | None = None) -> ModelOutputs:
         """Colour a batch; mask and context are not looked at.
 
         Args:
             inputs: the batch.
-            features: BxFx(H/16)x(W/16) local features when the configuration has them; zeros stand in without.
+            features: BxFx(H/16)x(W/16) local features when the configuration has them. Without, the model's own network
+                computes them of the lineart; zeros stand in where it has none.
         """
         code, skips = self.encoder(inputs.lineart, inputs.hints)
-        shaded = self.decoder(code, local_features(code, self.config.features, features), skips)
+        features = joining_features(code, self.config.features, self.local, inputs.lineart, features)
+        shaded = self.decoder(code, features, skips)
         return ModelOutputs(shaded, shaded)
 
     def prepare_for_inference(self) -> None:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from engine.models.base import ModelInputs, ModelOutputs
+from engine.models.blocks import ResidualBlock as ResidualBlock
 from engine.models.hint_prior import CHANNELS as PRIOR_CHANNELS
 from engine.models.hint_prior import Flood, flood_hints
+from engine.models.local_features import LocalFeatures, ThesisParts, build_features
 
 
 @dataclass(frozen=True)
@@ -40,29 +41,6 @@ class CompactConfig:
     heads: int = 8
     prior: bool = True
     inpaint: bool = True
-
-
-class ResidualBlock(nn.Module):
-    """Two plain 3x3 convolutions with foldable BatchNorm: the cheapest block per unit of capacity on a CPU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm1: nn.Module = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm2: nn.Module = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape BxCxHxW."""
-        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        return F.relu(self.norm2(self.conv2(y)).add_(x), inplace=True)
-
-    def fold(self) -> None:
-        """Merge the BatchNorms into their convolutions (inference only)."""
-        if isinstance(self.norm1, nn.BatchNorm2d) and isinstance(self.norm2, nn.BatchNorm2d):
-            self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm1)
-            self.conv2 = fuse_conv_bn_eval(self.conv2, self.norm2)
-            self.norm1, self.norm2 = nn.Identity(), nn.Identity()
 
 
 class GlobalAttention(nn.Module):
@@ -190,8 +168,11 @@ class Compact(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+Skips = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
 @dataclass(frozen=True)
-class ThesisConfig:
+class ThesisConfig(ThesisParts):
     """Sizes of ``Thesis``.
 
     Attributes:
@@ -199,30 +180,46 @@ class ThesisConfig:
         features: channels of a local feature map at 1/16 (512 for Illustration2Vec), 0 = none.
         guide: keep the guide decoder; only needed in training.
         cardinality: groups of the ResNeXt bottlenecks.
+        active_blocks: see ``ResNeXtBottleneck``; on in the author's StencilTorch.
+        ground: colour channels of the hints where there are none; -1 in the author's StencilTorch.
+        composite_features: local features are of the composite, as in the author's StencilTorch, not of the lineart.
     """
 
     width: int = 64
     features: int = 0
     guide: bool = True
     cardinality: int = 32
+    active_blocks: bool = False
+    ground: float = 0.0
+    composite_features: bool = False
 
 
 class ResNeXtBottleneck(nn.Module):
-    """Grouped bottleneck with dilation (Xie et al. 2017), without normalisation as in the thesis's generator."""
+    """Grouped bottleneck with dilation (Xie et al. 2017), without normalisation as in the thesis's generator.
 
-    def __init__(self, channels: int, cardinality: int, dilation: int) -> None:
+    Args:
+        channels: of the maps.
+        cardinality: groups, as far as they divide the inner channels.
+        dilation: of the grouped convolution.
+        active: biases, and an activation after the last convolution and after the sum.
+    """
+
+    def __init__(self, channels: int, cardinality: int, dilation: int, active: bool = False) -> None:
         super().__init__()
         inner = channels // 2
         groups = math.gcd(cardinality, inner)
-        self.reduce = nn.Conv2d(channels, inner, 1, bias=False)
-        self.group = nn.Conv2d(inner, inner, 3, 1, dilation, dilation=dilation, groups=groups, bias=False)
-        self.expand = nn.Conv2d(inner, channels, 1, bias=False)
+        self.active = active
+        self.reduce = nn.Conv2d(channels, inner, 1, bias=active)
+        self.group = nn.Conv2d(inner, inner, 3, 1, dilation, dilation=dilation, groups=groups, bias=active)
+        self.expand = nn.Conv2d(inner, channels, 1, bias=active)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape BxCxHxW."""
         y = F.leaky_relu(self.reduce(x), 0.2)
         y = F.leaky_relu(self.group(y), 0.2)
         grown: Tensor = self.expand(y)
+        if self.active:
+            return F.leaky_relu(x + F.leaky_relu(grown, 0.2), 0.2)
         return x + grown
 
 
@@ -236,8 +233,11 @@ class ThesisDecoder(nn.Module):
         f = config.width
         widths, skips = (8 * f, 4 * f, 2 * f, f), (config.features, 4 * f, 2 * f, f)
         arrives = (8 * f, 4 * f, 2 * f, f)
+        groups = (config.cardinality,) * 3 + (config.fine_cardinality or config.cardinality,)
         self.stages = nn.ModuleList()
-        for width, skip, arrive, dilations in zip(widths, skips, arrives, self.DILATIONS, strict=True):
+        for width, skip, arrive, dilations, cardinality in zip(
+            widths, skips, arrives, self.DILATIONS, groups, strict=True
+        ):
             up = nn.Conv2d(width, 2 * width, 3, 1, 1)
             _icnr(up, 2)
             with torch.no_grad():
@@ -246,20 +246,21 @@ class ThesisDecoder(nn.Module):
                 nn.Sequential(
                     nn.Conv2d(arrive + skip, width, 3, 1, 1),
                     nn.LeakyReLU(0.2),
-                    *[ResNeXtBottleneck(width, config.cardinality, d) for d in dilations],
+                    *[ResNeXtBottleneck(width, cardinality, d, config.active_blocks) for d in dilations],
                     up,
                     nn.PixelShuffle(2),
                     nn.LeakyReLU(0.2),
                 )
             )
-        self.out = nn.Conv2d(f // 2, 3, 3, 1, 1)
+        self.full_skip = config.full_skip
+        self.out = nn.Conv2d(f if config.full_skip else f // 2, 3, 3, 1, 1)
 
-    def forward(self, code: Tensor, features: Tensor | None, skips: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Decode the 1/16 code with skips at 1/8, 1/4 and 1/2 into Bx3xHxW in [-1, 1]."""
+    def forward(self, code: Tensor, features: Tensor | None, skips: Skips) -> Tensor:
+        """Decode the 1/16 code with skips at 1/8, 1/4, 1/2 and full size into Bx3xHxW in [-1, 1]."""
         x = code if features is None else torch.cat([code, features], 1)
-        for stage, skip in zip(self.stages, (*skips, None), strict=True):
+        for number, (stage, skip) in enumerate(zip(self.stages, skips, strict=True)):
             x = stage(x)
-            if skip is not None:
+            if number < len(skips) - 1 or self.full_skip:
                 x = torch.cat([x, skip], 1)
         return torch.tanh(self.out(x))
 
@@ -279,22 +280,28 @@ class ThesisEncoder(nn.Module):
         self.hints = nn.Sequential(nn.Conv2d(4, f, 7, 1, 3), nn.LeakyReLU(0.2)) if hinted else None
         self.enc3, self.enc4 = down(3 * f if hinted else 2 * f, 4 * f), down(4 * f, 8 * f)
 
-    def forward(self, picture: Tensor, hints: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Encode BxCxHxW, with Bx4xHxW hints; the code at 1/16 and the skips at 1/8, 1/4 and 1/2."""
-        e1 = self.enc1(self.enc0(picture))
+    def forward(self, picture: Tensor, hints: Tensor | None = None) -> tuple[Tensor, Skips]:
+        """Encode BxCxHxW, with Bx4xHxW hints; the code at 1/16 and the skips at 1/8, 1/4, 1/2 and full size."""
+        e0 = self.enc0(picture)
+        e1 = self.enc1(e0)
         e2 = self.enc2(e1)
         joined = e2
         if self.hints is not None and hints is not None:
             joined = torch.cat([e2, self.hints(F.avg_pool2d(hints, 4))], 1)
         e3 = self.enc3(joined)
-        return self.enc4(e3), (e3, e2, e1)
+        return self.enc4(e3), (e3, e2, e1, e0)
 
 
-def local_features(code: Tensor, channels: int, features: Tensor | None) -> Tensor | None:
-    """The features to join the code; zeros where the network wants some and none were given."""
-    if channels and features is None:
-        return code.new_zeros(code.shape[0], channels, *code.shape[2:])
-    return features
+def joining_features(
+    code: Tensor, channels: int, local: LocalFeatures | None, picture: Tensor, given: Tensor | None
+) -> Tensor | None:
+    """The features to join the code: those given, or the model's own of the picture, or zeros where it has none."""
+    if given is not None or not channels:
+        return given
+    if local is not None:
+        own: Tensor = local(picture)
+        return own
+    return code.new_zeros(code.shape[0], channels, *code.shape[2:])
 
 
 class Thesis(nn.Module):
@@ -306,16 +313,22 @@ class Thesis(nn.Module):
         self.encoder = ThesisEncoder(4, config.width)
         self.decoder = ThesisDecoder(config)
         self.guide = ThesisDecoder(config) if config.guide else None
+        self.local = build_features(config, config.features)
 
     def forward(self, inputs: ModelInputs, features: Tensor | None = None) -> ModelOutputs:
         """Colour a batch.
 
         Args:
             inputs: the batch.
-            features: BxFx(H/16)x(W/16) local features when the configuration has them; zeros stand in without.
+            features: BxFx(H/16)x(W/16) local features when the configuration has them. Without, the model's own network
+                computes them of the lineart; zeros stand in where it has none.
         """
-        code, skips = self.encoder(torch.cat([inputs.composite, inputs.mask], 1), inputs.hints)
-        features = local_features(code, self.config.features, features)
+        composite, hints = inputs.composite, inputs.hints
+        if self.config.ground:
+            hints = torch.cat([hints[:, :3] + self.config.ground * (1 - hints[:, 3:]), hints[:, 3:]], 1)
+        code, skips = self.encoder(torch.cat([composite, inputs.mask], 1), hints)
+        seen = composite if self.config.composite_features else inputs.lineart
+        features = joining_features(code, self.config.features, self.local, seen, features)
         shaded = self.decoder(code, features, skips)
         flat = self.guide(code, features, skips) if self.guide is not None else shaded
         return ModelOutputs(flat, shaded)

@@ -2,12 +2,14 @@
 
 A ``torch.Generator`` is one stream: what a sample gets depends on its place in the batch. ``SampleChance`` hashes
 (seed of the sample, number of the call, place in the array) instead, so a sample comes out the same in any batch, on
-any number of processes, and on CPU and GPU alike. It is for augmentation, not for cryptography.
+any number of processes, and on CPU and GPU alike. It is for augmentation, not for cryptography. ``Rows`` gives a part
+of a batch what the one stream would have given it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -70,19 +72,46 @@ class SampleChance:
         return radius * (2 * math.pi * self.rand(*shape)).cos()
 
 
-Chance = torch.Generator | SampleChance
-"""Either source; see the module's text."""
+class Rows:
+    """Some samples' share of one stream for a batch: they get what they would get if the batch were made in one place.
+
+    Args:
+        gen: the stream of the whole batch, on its device; all of the batch's numbers are drawn from it.
+        total: samples of the whole batch.
+        begin: the first of these samples in it.
+        widest: the greatest of one number per sample over the whole batch.
+    """
+
+    def __init__(
+        self, gen: torch.Generator, total: int, begin: int, widest: Callable[[Tensor], float] | None = None
+    ) -> None:
+        self.gen, self.total, self.begin, self.widest = gen, total, begin, widest
+
+    def rand(self, *shape: int) -> Tensor:
+        """Draw uniform float32 in [0, 1)."""
+        return self._mine(torch.rand(self.total, *shape[1:], device=self.gen.device, generator=self.gen), shape[0])
+
+    def randn(self, *shape: int) -> Tensor:
+        """Draw normal float32."""
+        return self._mine(torch.randn(self.total, *shape[1:], device=self.gen.device, generator=self.gen), shape[0])
+
+    def _mine(self, whole: Tensor, rows: int) -> Tensor:
+        return whole[self.begin : self.begin + rows]
+
+
+Chance = torch.Generator | SampleChance | Rows
+"""Any source; see the module's text."""
 
 
 def rand(chance: Chance, *shape: int) -> Tensor:
-    """Draw uniform float32 in [0, 1) from either source, on its device."""
-    if isinstance(chance, SampleChance):
+    """Draw uniform float32 in [0, 1) from any source, on its device."""
+    if isinstance(chance, SampleChance | Rows):
         return chance.rand(*shape)
     return torch.rand(*shape, device=chance.device, generator=chance)
 
 
 def randn(chance: Chance, *shape: int) -> Tensor:
-    """Draw normal float32 from either source, on its device."""
-    if isinstance(chance, SampleChance):
+    """Draw normal float32 from any source, on its device."""
+    if isinstance(chance, SampleChance | Rows):
         return chance.randn(*shape)
     return torch.randn(*shape, device=chance.device, generator=chance)

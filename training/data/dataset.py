@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,15 +66,17 @@ DEFAULT_RECIPE = Recipe()
 
 @dataclass(frozen=True)
 class ShardSet:
-    """All pictures of a folder of shards, split into training and held-out ones, and the data's digest."""
+    """All pictures of a folder of shards: for training, held out, and those that could not be read, with the reason."""
 
     train: list[Picture]
     held_out: list[Picture]
     digest: str
+    left_out: list[str] = field(default_factory=list)
 
 
 def _decode(data: bytes, flag: int) -> NDArray[np.uint8]:
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    # OpenCV throws on no bytes at all.
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     if array is None:
         raise ValueError("a shard member is not an image; pack the data again")
     return np.asarray(array)
@@ -95,9 +97,13 @@ def decode_picture(key: str, parts: dict[str, bytes]) -> Picture:
         image = np.ascontiguousarray(_decode(parts["image.webp"], cv2.IMREAD_COLOR)[..., ::-1])
         labels = _decode(parts["flats.png"], cv2.IMREAD_UNCHANGED).astype(np.uint16)
         weight = float(json.loads(parts["json"])["weight"])
+        line = _decode(parts["line.png"], cv2.IMREAD_GRAYSCALE) if "line.png" in parts else None
     except KeyError as e:
         raise ValueError(f"{key} lacks {e} in its shard; pack the data again") from e
-    line = _decode(parts["line.png"], cv2.IMREAD_GRAYSCALE) if "line.png" in parts else None
+    except (cv2.error, TypeError) as e:
+        raise ValueError(f"{key} is damaged in its shard; pack the data again") from e
+    if labels.shape != image.shape[:2] or (line is not None and line.shape != labels.shape) or not weight > 0:
+        raise ValueError(f"the members of {key} do not fit each other; pack the data again")
     return Picture(key, image, labels, region_medians(image, labels.astype(np.int32)), line, weight)
 
 
@@ -110,20 +116,28 @@ def load_shards(folder: Path, limit: int | None = None) -> ShardSet:
 
     Raises:
         FileNotFoundError: the folder holds no shards.
-        ValueError: a member is damaged.
+        ValueError: a shard is missing or no tar, or no picture can be read.
     """
     index = read_index(folder)
     train: list[Picture] = []
     held: list[Picture] = []
+    left_out: list[str] = []
     for shard in index.shards:
         with shard.path.open("rb") as file:
             for entry in scan(shard.path):
                 if limit is not None and len(train) >= limit:
                     break
-                (held if is_held_out(entry.key) else train).append(decode_picture(entry.key, entry.read(file)))
+                try:
+                    picture = decode_picture(entry.key, entry.read(file))
+                except ValueError as e:
+                    left_out.append(f"{shard.path.name}: {entry.key} ({e})")
+                    continue
+                (held if is_held_out(entry.key) else train).append(picture)
+    if left_out and not train:
+        raise ValueError(f"none of the pictures in {folder} can be read ({left_out[0]})")
     if not held and len(train) > 1:
         held.append(train.pop())
-    return ShardSet(train, held, index.digest)
+    return ShardSet(train, held, index.digest, left_out)
 
 
 def reassign_palette(rng: np.random.Generator, palette: NDArray[np.uint8]) -> NDArray[np.float32]:

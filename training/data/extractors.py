@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.data.chance import Chance, SampleChance, rand, randn
+from training.data.chance import Chance, Rows, SampleChance, rand, randn
 
 THESIS_SIGMAS = (0.3, 0.4, 0.5)
 THESIS = {"k": 4.5, "gamma": 0.95, "eps": -0.1, "phi": 1e9}
@@ -54,18 +54,27 @@ def to_grey(rgb: Tensor) -> Tensor:
     return (rgb * torch.tensor([0.299, 0.587, 0.114], device=rgb.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
-def blur(x: Tensor, sigma: Tensor, most: float | None = None) -> Tensor:
+Bound = float | Callable[[Tensor], float] | None
+"""How wide the blurs of other samples are: at most so much, or as this function of B widths says, None = not more."""
+
+
+def blur(x: Tensor, sigma: Tensor, most: Bound = None) -> Tensor:
     """Gaussian blur of BxCxHxW with a standard deviation per sample (B values, at most ``WIDEST`` px).
 
     The kernel reaches 2.5 standard deviations: of the widest in the batch on a CPU, of ``WIDEST`` on a GPU, so that
-    nothing waits for the device, and of ``most`` when it is given: then a sample does not depend on its neighbours, to
-    the last bit, which convolutions do not promise.
+    nothing waits for the device, and of ``most`` when it is a number: then a sample does not depend on its neighbours,
+    to the last bit, which convolutions do not promise. A function says how wide the widest is in a batch of which these
+    samples are a part.
     """
     b, c, h, w = x.shape
-    alone = most is not None
-    if most is None:
-        most = float(sigma.max()) if x.device.type == "cpu" else 2.8
-    radius = max(1, int(most * 2.5 + 0.5))
+    alone = isinstance(most, float)
+    if isinstance(most, float):
+        widest = most
+    elif x.device.type == "cpu":
+        widest = most(sigma) if most is not None else float(sigma.max())
+    else:
+        widest = 2.8
+    radius = max(1, int(widest * 2.5 + 0.5))
     at = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-(at**2) / (2 * sigma.reshape(b, 1) ** 2))
     kernel = kernel / kernel.sum(1, keepdim=True)
@@ -89,15 +98,13 @@ def _correlate(x: Tensor, kernel: Tensor, axis: int) -> Tensor:
     return out
 
 
-def xdog(
-    grey: Tensor, sigma: Tensor, k: Tensor, gamma: Tensor, eps: Tensor, phi: Tensor, most: float | None = None
-) -> Tensor:
+def xdog(grey: Tensor, sigma: Tensor, k: Tensor, gamma: Tensor, eps: Tensor, phi: Tensor, most: Bound = None) -> Tensor:
     """Extended difference of Gaussians (Winnemoeller 2012): Bx1xHxW grey in [0, 1] to lineart in [0, 1].
 
     ``D = G_sigma - gamma G_(k sigma)``; paper where ``D >= eps``, else ``1 + tanh(phi (D - eps))``. ``most`` bounds
     ``sigma`` as in ``blur``.
     """
-    wide = None if most is None else WIDEST
+    wide = WIDEST if isinstance(most, float) else most
     d = blur(grey, sigma, most) - gamma * blur(grey, (sigma * k).clamp_max(WIDEST), wide)
     return torch.where(d >= eps, torch.ones_like(d), 1 + torch.tanh(phi * (d - eps))).clamp(0, 1)
 
@@ -138,7 +145,7 @@ def lifted_ink(grey: Tensor, reach: int) -> Tensor:
     return torch.maximum(valley, spots)
 
 
-def border_ink(labels: Tensor, noise: Tensor, sigma: Tensor, most: float | None = None) -> Tensor:
+def border_ink(labels: Tensor, noise: Tensor, sigma: Tensor, most: Bound = None) -> Tensor:
     """Strokes along region borders whose width swells with ``noise``; BxHxW labels to Bx1xHxW ink in [0, 1]."""
     lab = labels[:, None]
     edge = torch.zeros_like(lab, dtype=torch.float32)
@@ -168,8 +175,10 @@ class _Draw:
     def happens(self, probability: float) -> Tensor:
         return self.uniform(0, 1) < probability
 
-    def most(self, sigma: float) -> float | None:
+    def most(self, sigma: float) -> Bound:
         """The bound of a blur: only samples with their own chance must not see the others' widths."""
+        if isinstance(self.chance, Rows):
+            return self.chance.widest
         return sigma if self.alone else None
 
 

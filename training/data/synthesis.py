@@ -58,13 +58,14 @@ def line_source(raw: dict[str, Tensor]) -> LineSource:
     return LineSource(grey, lifted_ink(grey, LIFT_REACH), raw["labels"], line, raw["has_line"])
 
 
-def make_batch(raw: dict[str, Tensor], gen: torch.Generator | None = None, extractor: str = "default") -> TrainingBatch:
+def make_batch(raw: dict[str, Tensor], gen: Chance | None = None, extractor: str = "default") -> TrainingBatch:
     """Finish a batch of ``Crops`` on its device.
 
     Args:
         raw: the stacked items.
-        gen: one source of chance for the whole batch, on its device; without one every sample has its own, named by its
-            ``chance``, and comes out the same in any batch and on any number of processes.
+        gen: one source of chance for the whole batch, on its device, or ``Rows`` of it for a part; without one every
+            sample has its own, named by its ``chance``, and comes out the same in any batch and on any number of
+            processes.
         extractor: key of ``EXTRACTORS``.
 
     Raises:

@@ -19,8 +19,11 @@ from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.models.base import ModelInputs
 from engine.models.checkpoint import find_weights, load_model
+from engine.models.encoder import ARCHITECTURE as ENCODER
+from engine.models.encoder import pooled
 from training.data.extractors import to_grey
 from training.evaluation.networks import InceptionV3, load_inception
+from training.features.weights import OWN_ENCODER, load_encoder
 
 OWN = "own"
 """The word for the features that come with this program."""
@@ -114,8 +117,24 @@ class CodeFeatures:
         return torch.cat([m.mean((2, 3)) for m in self._maps.values()], 1)
 
 
-LOADERS: dict[str, Callable[[Path, torch.device], Features]] = dict.fromkeys(CODES, CodeFeatures)
-"""Readers of our own features by the ``architecture`` in a file's metadata; an encoder joins by one entry."""
+class EncoderFeatures:
+    """What an encoder remembers of a picture (``training train-encoder``): means of its maps at three scales."""
+
+    side = OWN_SIDE
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        self.network, _ = load_encoder(path, device)
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """See ``Features``."""
+        return pooled(self.network(pictures))
+
+
+LOADERS: dict[str, Callable[[Path, torch.device], Features]] = {
+    ENCODER: EncoderFeatures,
+    **dict.fromkeys(CODES, CodeFeatures),
+}
+"""Readers of our own features by the ``architecture`` in a file's metadata."""
 
 
 def digest_of(path: Path) -> str:
@@ -144,8 +163,8 @@ def own_file(wanted: str) -> tuple[Path, str, str]:
     """What lies behind a word for our own features.
 
     Args:
-        wanted: the path of a safetensors file whose architecture is one of ``LOADERS``, or ``OWN`` for the encoder of
-            the shipped model.
+        wanted: the path of a safetensors file whose architecture is one of ``LOADERS``, or ``OWN`` for the encoder that
+            comes with the package, else that of the shipped model.
 
     Returns:
         The file, its architecture, and what a report calls the features.
@@ -153,7 +172,9 @@ def own_file(wanted: str) -> tuple[Path, str, str]:
     Raises:
         ColorizeError: no such file, or it holds nothing that gives features.
     """
-    path = find_weights(DEFAULT_MODEL) if wanted == OWN else Path(wanted)
+    path = Path(wanted)
+    if wanted == OWN:
+        path = OWN_ENCODER if OWN_ENCODER.is_file() else find_weights(DEFAULT_MODEL)
     try:
         with safe_open(path, framework="pt") as f:
             architecture = str((f.metadata() or {}).get("architecture", "nothing known"))
@@ -164,7 +185,7 @@ def own_file(wanted: str) -> tuple[Path, str, str]:
         cause = f"{path} holds {architecture}, which gives no features"
         raise ColorizeError(cause, f"name a file of {known} with --features", wrong_use=True)
     name = "shipped weights" if wanted == OWN else path.name
-    return path, architecture, f"our own {architecture} encoder ({name})"
+    return path, architecture, f"our own {architecture.removesuffix('-encoder')} encoder ({name})"
 
 
 def own_eye(wanted: str, device: str = "cpu") -> Eye:

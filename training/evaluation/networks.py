@@ -254,6 +254,41 @@ def _unit(x: Tensor) -> Tensor:
     return x / torch.sqrt((x**2).sum(1, keepdim=True) + 1e-8)
 
 
+class VggFeatures(nn.Module):
+    """VGG16 (Simonyan and Zisserman 2014) up to its fourth activation, relu2_2: 128 maps at 1/2."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential()
+        for part in _vgg()[:2]:
+            for name, layer in part.named_children():
+                self.features.add_module(name, layer)
+        self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Bx3xHxW in [-1, 1] to Bx128x(H/2)x(W/2)."""
+        maps: Tensor = self.features((pictures - self.shift) / self.scale)
+        return maps
+
+
+def load_vgg16(path: Path) -> VggFeatures:
+    """Read VGG16 from safetensors with torchvision's names; layers beyond the fourth activation are left out.
+
+    Raises:
+        ColorizeError: unreadable, or not these weights.
+    """
+    network = VggFeatures()
+    tensors = read_tensors(path)
+    wanted = network.state_dict()
+    beyond = {k for k in tensors if k not in wanted and k.startswith(("features.", "classifier."))}
+    _fill(network, {k: t for k, t in tensors.items() if k not in beyond}, path, "VGG16 as torchvision names it")
+    return network
+
+
 def load_inception(path: Path) -> InceptionV3:
     """Read Inception weights from safetensors with the names of the published file.
 

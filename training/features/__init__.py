@@ -1,0 +1,1 @@
+"""Features learnt from art without labels, and what they are good for."""

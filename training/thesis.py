@@ -1,0 +1,109 @@
+"""What the thesis's two recipes share: the networks of others that their losses and generators look through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from engine.errors import ColorizeError
+from engine.models.checkpoint import read_tensors
+from engine.models.local_features import FEATURE_NETS, Illustration2Vec, LocalFeatures, features_config
+from training.config import TrainConfig
+from training.content import LoadedContent, load_content
+from training.features.weights import OWN_ENCODER, load_encoder, tensors_digest
+from training.run import Run
+
+
+@dataclass(frozen=True)
+class ThesisTrainConfig(TrainConfig):
+    """A run of PaintsTorch or StencilTorch.
+
+    Attributes:
+        as_published: the thesis's losses and optimiser rather than ours.
+        content: content loss as published or in its stead, one of ``training.content.CONTENTS``.
+        features: local features of the lineart, one of ``engine.models.local_features.FEATURE_NETS``.
+        content_digest: SHA-256 of the tensors behind the content loss, found when the run begins,
+        features_digest: and of those behind the features.
+    """
+
+    as_published: bool = False
+    content: str = "none"
+    features: str = "none"
+    content_digest: str = ""
+    features_digest: str = ""
+
+
+C = TypeVar("C", bound=ThesisTrainConfig)
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """The networks of others, read from their files.
+
+    Attributes:
+        content: the content loss.
+        features: tensors of ``LocalFeatures.network`` by name, None = no features.
+    """
+
+    content: LoadedContent
+    features: dict[str, Tensor] | None
+
+    def fill(self, run: Run) -> None:
+        """Give the generator of a run the weights of its local features."""
+        local = getattr(run.net, "local", None)
+        if self.features is not None and isinstance(local, LocalFeatures):
+            local.network.load_state_dict(self.features)
+            run.average = {k: t.detach().clone() for k, t in run.net.state_dict().items()}
+
+
+def open_eyes(config: C, content_weights: Path | None, features_weights: Path | None) -> tuple[C, Eyes]:
+    """Read the networks that a run needs and put down in its settings which they are.
+
+    Args:
+        config: of the run.
+        content_weights: file of the content loss's network.
+        features_weights: file of the features' network.
+
+    Raises:
+        ColorizeError: a file is missing, of another network, or given for nothing.
+    """
+    if not config.as_published and (config.content, config.features) != ("none", "none"):
+        raise ColorizeError(
+            "this preset has colour losses of its own and looks through no network of others",
+            "leave --content and --features out, or take --preset thesis",
+            wrong_use=True,
+        )
+    content = load_content(config.content, content_weights)
+    model, features = _features(config.features, features_weights)
+    digest = "" if features is None else tensors_digest(features)
+    ready = replace(config, model={**config.model, **model}, content_digest=content.digest, features_digest=digest)
+    return ready, Eyes(content, features)
+
+
+def _features(name: str, path: Path | None) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+    """The part of the model's configuration, and the tensors."""
+    if name not in FEATURE_NETS:
+        raise ColorizeError(f"no features are named {name}", f"choose of {', '.join(FEATURE_NETS)}", wrong_use=True)
+    if name == "none":
+        if path is not None:
+            raise ColorizeError("--features-weights without --features", "name the features as well", wrong_use=True)
+        return {}, None
+    if name == "learned":
+        encoder, _ = load_encoder(path or OWN_ENCODER)
+        return features_config(name, encoder.config), {f"encoder.{k}": t for k, t in encoder.state_dict().items()}
+    if path is None:
+        raise ColorizeError(
+            "--features illustration2vec needs --features-weights FILE",
+            "`training convert` makes the file; --features learned needs no other file",
+            wrong_use=True,
+        )
+    with torch.device("meta"):
+        expected = Illustration2Vec().state_dict()
+    tensors = {k: t.float() for k, t in read_tensors(path).items()}
+    if {k: t.shape for k, t in tensors.items()} != {k: t.shape for k, t in expected.items()}:
+        raise ColorizeError(f"{path} does not hold {name}", "`training convert` makes the file")
+    return features_config(name), tensors
