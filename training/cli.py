@@ -13,6 +13,7 @@ from training.encoder_command import probe_encoder, train_encoder
 from training.evaluation.command import evaluate
 from training.export_command import export
 from training.preview_command import preview
+from training.stablepaint_command import train_stablepaint
 from training.study.command import study
 from training.train_command import train_paintstorch, train_stenciltorch
 
@@ -62,6 +63,7 @@ main.add_command(study)
 main.add_command(train_encoder)
 main.add_command(probe_encoder)
 main.add_command(train_paintstorch)
+main.add_command(train_stablepaint)
 main.add_command(train_stenciltorch)
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from engine.errors import ColorizeError
+
+SAMPLERS = ("euler", "heun", "ddim", "ddpm")
+MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,46 @@ class ModelOutputs:
     shaded: Tensor
 
 
+Watch = Callable[[int, int, Callable[[], Tensor]], None]
+"""Told (steps done, steps in all, preview) before the first step and after each; what it raises ends the sampling. The
+preview, made when it is called, is one small picture per seed, Bx3xhxw in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model that draws lots is to do it. ``Descriptor.sampling`` fills in the model's own defaults.
+
+    Attributes:
+        seeds: one picture each; the same seed gives the same picture of the same inputs.
+        strength: 0 = the model's single best guess, 1 = free.
+        steps: at most so many are taken; ``ddpm`` takes each of its own.
+        guidance: 1 = none; more listens more to the hints, at twice the time.
+        sampler: one of ``SAMPLERS``.
+        watch: looks on.
+
+    Raises:
+        ColorizeError: a value out of range.
+    """
+
+    seeds: tuple[int, ...] = (0,)
+    strength: float = 0.5
+    steps: int = 4
+    guidance: float = 1.0
+    sampler: str = "euler"
+    watch: Watch | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        for what, fits, remedy in (
+            (f"{len(self.seeds)} seeds", len(self.seeds) > 0, "ask for one picture or more"),
+            (f"a strength of {self.strength:g}", 0 <= self.strength <= 1, "choose one from 0 to 1"),
+            (f"{self.steps} steps", 1 <= self.steps <= MOST_STEPS, f"choose 1 to {MOST_STEPS}"),
+            (f"a guidance of {self.guidance:g}", 0 <= self.guidance <= 20, "choose one from 0 to 20"),
+            (f"the sampler '{self.sampler}'", self.sampler in SAMPLERS, "choose one of " + ", ".join(SAMPLERS)),
+        ):
+            if not fits:
+                raise ColorizeError(f"{what} cannot be used", remedy, wrong_use=True)
+
+
 @dataclass(frozen=True)
 class Descriptor:
     """What the pipeline and the plugin need to know of a model.
@@ -67,6 +113,9 @@ class Descriptor:
         uses_context: it looks at what is already painted.
         stochastic: another seed gives another picture.
         steps: default number of sampling steps; 0 when there are none.
+        strength: default strength of the sampling, see ``Sampling``.
+        guidance: default guidance.
+        sampler: default sampler.
         shading_gain: how much of the model's shading to lay over the flats; measured, see the model card.
         palette_mean: OKLab mean of the region colours of the art it learnt from; with ``palette_spread`` it gives a
             picture without any hint the contrast of that art, which the mean of many possible pictures lacks.
@@ -85,9 +134,34 @@ class Descriptor:
     uses_context: bool = True
     stochastic: bool = False
     steps: int = 0
+    strength: float = 0.5
+    guidance: float = 1.0
+    sampler: str = "euler"
     shading_gain: float = 1.0
     palette_mean: tuple[float, float, float] | None = None
     palette_spread: tuple[float, float, float] | None = None
+
+    def sampling(
+        self,
+        seeds: tuple[int, ...] = (0,),
+        strength: float | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        watch: Watch | None = None,
+    ) -> Sampling:
+        """A sampling with the model's defaults where nothing is asked for.
+
+        Raises:
+            ColorizeError: a value out of range.
+        """
+        return Sampling(
+            seeds,
+            self.strength if strength is None else strength,
+            (self.steps or 1) if steps is None else steps,
+            self.guidance if guidance is None else guidance,
+            self.sampler,
+            watch,
+        )
 
 
 class ColorModel(Protocol):
@@ -95,4 +169,20 @@ class ColorModel(Protocol):
 
     def __call__(self, inputs: ModelInputs) -> ModelOutputs:
         """Colour one batch."""
+        ...
+
+
+class SamplingModel(ColorModel, Protocol):
+    """A network whose descriptor says that it is ``stochastic``; called plainly it samples by ``Sampling()``."""
+
+    def sample(self, inputs: ModelInputs, sampling: Sampling) -> ModelOutputs:
+        """Colour a batch, a picture per seed.
+
+        Args:
+            inputs: a batch of one, which is coloured once per seed, or of as many as there are seeds.
+            sampling: how.
+
+        Raises:
+            ValueError: neither one sample nor as many as seeds.
+        """
         ...

@@ -12,6 +12,7 @@ from torch import nn
 
 from engine.models.base import Descriptor
 from engine.models.paintstorch import PaintsCompactConfig, PaintsTorch, PaintsTorchConfig
+from engine.models.stablepaint import StablePaint, StablePaintConfig
 from engine.models.stenciltorch import Compact, CompactConfig, Thesis, ThesisConfig
 
 
@@ -57,6 +58,18 @@ ARCHITECTURES: dict[str, Architecture] = {
             stride=16,
             uses_mask=False,
             uses_context=False,
+        ),
+    ),
+    "stablepaint": Architecture(
+        StablePaintConfig,
+        StablePaint,
+        Descriptor(
+            "stablepaint",
+            "StablePaint: colour in variations",
+            "stablepaint",
+            stride=64,
+            stochastic=True,
+            steps=4,
         ),
     ),
 }

@@ -16,6 +16,7 @@ from engine.models.checkpoint import describe, find_weights, list_weights, load_
 from engine.models.hint_prior import FAR, flood_hints
 from engine.models.paintstorch import PaintsCompactConfig, PaintsTorchConfig
 from engine.models.registry import ARCHITECTURES, parse_config
+from engine.models.stablepaint import StablePaintConfig
 from engine.models.stenciltorch import Compact, CompactConfig, Thesis, ThesisConfig
 
 SMALL = {
@@ -27,6 +28,9 @@ SMALL = {
         widths=(8, 16, 16, 32), encoder_blocks=(0, 1, 1), decoder_blocks=(1, 1, 1), heads=4
     ),
     "paintstorch-thesis": PaintsTorchConfig(width=8, features=0, cardinality=4),
+    "stablepaint": StablePaintConfig(
+        channels=4, encoder=(8, 8), decoder=(16, 8, 8), context=(8, 8, 16), denoiser=(8, 16, 16, 16), embedding=8
+    ),
 }
 
 
