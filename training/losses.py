@@ -119,6 +119,14 @@ def hint_fidelity(a: Tensor, b: Tensor, hinted: Tensor, over: Over = alone) -> T
     return ((a - b).abs().sum(1, keepdim=True) * hinted).sum() / over("hint", hinted.sum()) * 5
 
 
+def shading_alone(out: ModelOutputs) -> Tensor:
+    """The shaded picture, from which gradients reach the shading alone.
+
+    For critic and reader: they push whole areas towards other hues, away from the hints that the flat picture follows.
+    """
+    return out.flat.detach() + (out.shaded - out.flat)
+
+
 def total_loss(
     out: ModelOutputs, batch: TrainingBatch, weights: LossWeights, progress: float, over: Over = alone
 ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -21,7 +21,7 @@ from training.critic import Critic, ThesisCritic, critic_loss
 from training.cycle import Reader, ThesisReader, reading_error
 from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
-from training.losses import LossWeights, reduce, total_loss
+from training.losses import LossWeights, reduce, shading_alone, total_loss
 from training.parts import Part
 from training.run import Run
 from training.stenciltorch import PRESETS as STENCILTORCH
@@ -164,7 +164,8 @@ class PaintsTorchRun(Run):
     def _pleasing_colours(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss with -E[C(y_hat)] and what the reader cannot read of its pictures."""
         loss, terms = self._colours(part)
-        shaded = self.outputs(part).shaded
+        out = self.outputs(part)
+        shaded = out.shaded if self.paints.as_published else shading_alone(out)
         self.critic.requires_grad_(False)
         fake = self._as_judged(part.batch, shaded)
         score: Tensor = -self.critic(fake, part.batch.inputs).mean() * self.config.adversarial

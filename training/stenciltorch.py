@@ -21,7 +21,7 @@ from training.content import Content
 from training.critic import Critic, ThesisCritic, critic_loss
 from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
-from training.losses import LossWeights, total_loss
+from training.losses import LossWeights, shading_alone, total_loss
 from training.parts import Part
 from training.run import Run
 from training.thesis import ThesisTrainConfig, open_eyes
@@ -178,7 +178,7 @@ class StencilTorchRun(Run):
         out = self.outputs(part)
         loss, terms = self._loss(out, part)
         critic.requires_grad_(False)
-        fake = self._as_judged(part.batch, out.shaded)
+        fake = self._as_judged(part.batch, out.shaded if self.stencil.as_published else shading_alone(out))
         score: Tensor = -critic(fake, part.batch.inputs).mean() * self.config.adversarial
         critic.requires_grad_(True)
         return loss + score, {**terms, "adversarial": score}

@@ -15,6 +15,7 @@ from training.losses import (
     hint_fidelity,
     multiscale,
     robust,
+    shading_alone,
     shading_errors,
     total_loss,
     true_shading,
@@ -98,3 +99,13 @@ def test_the_weight_of_the_guide_falls_in_a_line_and_the_others_stay() -> None:
     assert all(start[name] == end[name] for name in start if name != "flat")
     total, terms = total_loss(out, replace(batch, target=flat), weights, 0.3)
     assert total.item() == pytest.approx(sum(t.item() for t in terms.values()), rel=1e-5)
+
+
+def test_critic_and_reader_reach_the_shading_and_not_the_flats() -> None:
+    flat, light = (torch.rand(1, 3, 8, 8, requires_grad=True) for _ in range(2))
+    out = ModelOutputs(flat, flat + light)
+    assert torch.allclose(shading_alone(out), out.shaded)
+    shading_alone(out).sum().backward()
+    assert flat.grad is None or not flat.grad.any()
+    assert light.grad is not None
+    assert (light.grad == 1).all()
