@@ -113,8 +113,8 @@ class Descriptor:
         uses_context: it looks at what is already painted.
         stochastic: another seed gives another picture.
         steps: default number of sampling steps; 0 when there are none.
-        strength: default strength of the sampling, see ``Sampling``.
-        guidance: default guidance.
+        strength: default strength of the sampling, see ``Sampling``; None where the model has none.
+        guidance: default guidance; None where the model has none.
         sampler: default sampler.
         shading_gain: how much of the model's shading to lay over the flats; measured, see the model card.
         palette_mean: OKLab mean of the region colours of the art it learnt from; with ``palette_spread`` it gives a
@@ -134,8 +134,8 @@ class Descriptor:
     uses_context: bool = True
     stochastic: bool = False
     steps: int = 0
-    strength: float = 0.5
-    guidance: float = 1.0
+    strength: float | None = None
+    guidance: float | None = None
     sampler: str = "euler"
     shading_gain: float = 1.0
     palette_mean: tuple[float, float, float] | None = None
@@ -154,14 +154,11 @@ class Descriptor:
         Raises:
             ColorizeError: a value out of range.
         """
-        return Sampling(
-            seeds,
-            self.strength if strength is None else strength,
-            (self.steps or 1) if steps is None else steps,
-            self.guidance if guidance is None else guidance,
-            self.sampler,
-            watch,
-        )
+        asked = {"strength": (strength, self.strength), "guidance": (guidance, self.guidance)}
+        numbers = {key: next((v for v in values if v is not None), None) for key, values in asked.items()}
+        known = {key: value for key, value in numbers.items() if value is not None}
+        count = (self.steps or 1) if steps is None else steps
+        return Sampling(seeds, steps=count, sampler=self.sampler, watch=watch, **known)
 
 
 class ColorModel(Protocol):

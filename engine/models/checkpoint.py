@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.folders import user_data_folder
 from engine.models.base import Descriptor
@@ -63,13 +64,16 @@ def find_weights(model: str, explicit: Path | None = None) -> Path:
 
 
 def list_weights(explicit: Path | None = None) -> list[Path]:
-    """All weight files that could be loaded by name, nearest place first, each name once."""
+    """All weight files that could be loaded by name, each name once.
+
+    The default model comes first, since clients offer the first one; then those of the nearest place.
+    """
     found: dict[str, Path] = {}
     for place in search_folders(explicit):
         files = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
         for file in files:
             found.setdefault(file.stem, file)
-    return list(found.values())
+    return [found[name] for name in sorted(found, key=lambda name: name != DEFAULT_MODEL)]
 
 
 def read_metadata(path: Path) -> dict[str, str]:

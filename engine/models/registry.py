@@ -70,6 +70,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             stride=64,
             stochastic=True,
             steps=4,
+            strength=0.5,
+            guidance=1.0,
         ),
     ),
 }

@@ -219,6 +219,14 @@ def test_weights_are_found_in_the_stated_order(tmp_path: Path, monkeypatch: pyte
         find_weights("stenciltorch", tmp_path / "missing")
 
 
+def test_the_default_model_is_listed_first_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORIZE_WEIGHTS", str(tmp_path))
+    write_good(tmp_path / "another.safetensors")
+    names = [path.stem for path in list_weights()]
+    assert names[0] == "stenciltorch"
+    assert "another" in names
+
+
 @pytest.mark.parametrize(
     "values", [{"wdths": (1, 2, 3, 4)}, {"encoder_blocks": "2"}, {"widths": [8, 16]}, {"prior": 1}, {"heads": True}]
 )
