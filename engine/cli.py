@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -93,6 +94,20 @@ def main() -> None:
     """Colour line art from a few strokes."""
 
 
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Keep Ctrl-C for the next moment between two stages; yields what tells whether it came.
+
+    Raised at once it could come in the middle of a lock of torch's threads, which breaks them.
+    """
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @main.command()
 @click.argument("lineart", type=click.Path(path_type=Path))
 @click.option("--hints", type=click.Path(path_type=Path), help="Colour strokes on transparent ground.")
@@ -139,13 +154,19 @@ def colorize(
     started = time.perf_counter()
     progress("loading the model", 0, 1)
     loaded, on = _load(model, weights, size, device)
-    from engine.pipeline import Job, Pipeline
+    from engine.pipeline import Cancelled, Job, Pipeline
 
     pipeline = Pipeline(loaded, on)
     load_seconds = time.perf_counter() - started
 
     started = time.perf_counter()
-    result = pipeline.run(Job(drawing.paper, strokes, where, before, size, seed), progress)
+    with _asked_to_stop() as stopped:
+        try:
+            result = pipeline.run(Job(drawing.paper, strokes, where, before, size, seed), progress, stopped)
+        except Cancelled:
+            raise click.Abort from None
+    if stopped():
+        raise click.Abort
     progress("writing", 0, 1)
     pictures = [writing.compose(result.colour, drawing, before), *_layer_pictures(result, layers)]
     _write(list(zip(targets, pictures, strict=True)), layers)
