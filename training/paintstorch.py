@@ -16,16 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import Phase
-from training.content import Content
-from training.critic import Critic, ThesisCritic, critic_loss
+from training.critic import critic_loss
 from training.cycle import Reader, ThesisReader, reading_error
 from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
 from training.losses import LossWeights, reduce, shading_alone, total_loss
 from training.parts import Part
-from training.run import Run
 from training.stenciltorch import PRESETS as STENCILTORCH
-from training.thesis import ThesisTrainConfig, open_eyes
+from training.thesis import ThesisRun, ThesisTrainConfig
 
 IN_PAINTING = 19
 """Channels of the compact network's stem that are for in-painting: the mask's 16 and the composite's 3."""
@@ -79,56 +77,21 @@ PRESETS = {
 }
 
 
-class PaintsTorchRun(Run):
-    """Generator, critic and reader; from ``adversarial_from`` on one step of each in turn.
+class PaintsTorchRun(ThesisRun):
+    """Generator, critic and reader; from ``adversarial_from`` on one step of each in turn."""
 
-    Args:
-        folder: of the run.
-        shards: packed art.
-        config: what decides it.
-        content_weights: file of the content loss's network, see ``open_eyes``,
-        features_weights: and of the local features'.
-        options: see ``Run``.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        shards: Path,
-        config: PaintsConfig,
-        content_weights: Path | None = None,
-        features_weights: Path | None = None,
-        **options: Any,
-    ) -> None:
-        config, eyes = open_eyes(config, content_weights, features_weights)
+    def __init__(self, folder: Path, shards: Path, config: PaintsConfig, **options: Any) -> None:
         super().__init__(folder, shards, config, **options)
-        eyes.fill(self)
         self.paints = config
-        self.critic: nn.Module
-        self.reader: nn.Module
-        if config.as_published:
-            width, cardinality = self.model_config.width, self.model_config.cardinality
-            local = getattr(self.net, "local", None)
-            self.critic = ThesisCritic(width, cardinality, self.model_config.features, local)
-            self.reader = ThesisReader(width, cardinality)
-            self.optimisers["optimiser"] = torch.optim.Adam(self.net.parameters(), lr=config.lr, betas=(0.5, 0.9))
-        else:
-            self.critic, self.reader = Critic(), Reader()
-            self.optimisers["optimiser"] = torch.optim.AdamW(
-                self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay
-            )
-        for name, network in (("critic", self.critic), ("reader", self.reader)):
-            self.networks[name] = network.to(self.device)
-            self.optimisers[f"{name}_optimiser"] = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.9))
-        self.content: Content = eyes.content.to(self.device)
+        self.critic = self.new_critic()
+        sizes = self.model_config
+        self.reader: nn.Module = ThesisReader(sizes.width, sizes.cardinality) if config.as_published else Reader()
+        self.join("critic", self.critic)
+        self.join("reader", self.reader)
 
     def prepare(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
         """There is no mask and no context here: the whole picture is to be coloured."""
         return {**raw, "mask": torch.full_like(raw["mask"], 255), "context": torch.zeros_like(raw["context"])}
-
-    def learning_rate(self) -> float:
-        """Constant as published, else a half cosine."""
-        return self.config.lr if self.paints.as_published else super().learning_rate()
 
     def adapt(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of StencilTorch's compact network fit without the inputs of in-painting."""
@@ -145,12 +108,11 @@ class PaintsTorchRun(Run):
 
     def optimise(self, parts: Sequence[Part]) -> dict[str, Tensor]:
         """One step of the critic, of the generator and of the reader."""
-        clip = 0.0 if self.paints.as_published else 1.0
         if self.progress < self.config.adversarial_from:
-            return self.descend("optimiser", parts, self._colours, clip=clip)
+            return self.descend("optimiser", parts, self._colours, clip=self.clip)
         self.foresee(parts)
         terms = self.descend("critic_optimiser", parts, self._judgement)
-        terms |= self.descend("optimiser", parts, self._pleasing_colours, clip=clip)
+        terms |= self.descend("optimiser", parts, self._pleasing_colours, clip=self.clip)
         return terms | self.descend("reader_optimiser", parts, self._reading)
 
     def _colours(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:

@@ -17,14 +17,12 @@ from torch import Tensor, nn
 
 from engine.models.base import ModelOutputs
 from training.config import Phase
-from training.content import Content
-from training.critic import Critic, ThesisCritic, critic_loss
+from training.critic import critic_loss
 from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
 from training.losses import LossWeights, shading_alone, total_loss
 from training.parts import Part
-from training.run import Run
-from training.thesis import ThesisTrainConfig, open_eyes
+from training.thesis import ThesisRun, ThesisTrainConfig
 
 
 @dataclass(frozen=True)
@@ -90,65 +88,23 @@ def guide_weight(config: StencilConfig, progress: float) -> float:
     return config.guide_start + (config.guide_end - config.guide_start) * progress if config.guide else 0.0
 
 
-class StencilTorchRun(Run):
-    """The generator with its guide, and late in the run a critic.
+class StencilTorchRun(ThesisRun):
+    """The generator with its guide, and late in the run a critic."""
 
-    Args:
-        folder: of the run.
-        shards: packed art.
-        config: what decides it.
-        content_weights: file of the content loss's network, see ``open_eyes``,
-        features_weights: and of the local features'.
-        options: see ``Run``.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        shards: Path,
-        config: StencilConfig,
-        content_weights: Path | None = None,
-        features_weights: Path | None = None,
-        **options: Any,
-    ) -> None:
-        config, eyes = open_eyes(config, content_weights, features_weights)
+    def __init__(self, folder: Path, shards: Path, config: StencilConfig, **options: Any) -> None:
         if config.as_published and not config.guide:
             config = replace(config, model={**config.model, "guide": False})
         super().__init__(folder, shards, config, **options)
         self.stencil = config
-        eyes.fill(self)
-        self.content: Content = eyes.content.to(self.device)
         self.weights = LossWeights() if config.guide else LossWeights(guide_start=0.0, guide_end=0.0)
         self.critic: nn.Module | None = None
-        if config.as_published:
-            self.optimisers["optimiser"] = torch.optim.Adam(self.net.parameters(), lr=config.lr, betas=(0.5, 0.9))
-        else:
-            self.optimisers["optimiser"] = torch.optim.AdamW(
-                self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay
-            )
         if config.adversarial_from < 1:
-            self.critic = self._new_critic().to(self.device)
-            self.networks["critic"] = self.critic
-            self.optimisers["critic_optimiser"] = torch.optim.Adam(self.critic.parameters(), lr=1e-4, betas=(0.5, 0.9))
-
-    def _new_critic(self) -> nn.Module:
-        if not self.stencil.as_published:
-            return Critic()
-        sizes = self.model_config
-        return ThesisCritic(sizes.width, sizes.cardinality, sizes.features, getattr(self.net, "local", None))
-
-    @property
-    def clip(self) -> float:
-        """The greatest norm of the generator's gradient; any as published."""
-        return 0.0 if self.stencil.as_published else 1.0
+            self.critic = self.new_critic()
+            self.join("critic", self.critic)
 
     def prepare(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
         """As published, what lies outside the mask is always painted already."""
         return {**raw, "context": torch.ones_like(raw["context"])} if self.stencil.as_published else raw
-
-    def learning_rate(self) -> float:
-        """Constant as published, else a half cosine."""
-        return self.config.lr if self.stencil.as_published else super().learning_rate()
 
     def optimise(self, parts: Sequence[Part]) -> dict[str, Tensor]:
         """One step of the critic, once it has joined, and one of the generator."""

@@ -1,4 +1,4 @@
-"""What the thesis's two recipes share: the networks of others that their losses and generators look through."""
+"""What PaintsTorch's and StencilTorch's trainings share, among it the networks of others that they look through."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import ColorizeError
 from engine.models.checkpoint import read_tensors
 from engine.models.local_features import FEATURE_NETS, Illustration2Vec, LocalFeatures, features_config
 from training.config import TrainConfig
-from training.content import LoadedContent, load_content
+from training.content import Content, LoadedContent, load_content
+from training.critic import Critic, ThesisCritic
 from training.features.weights import OWN_ENCODER, load_encoder, tensors_digest
 from training.run import Run
 
@@ -107,3 +108,61 @@ def _features(name: str, path: Path | None) -> tuple[dict[str, Any], dict[str, T
     if {k: t.shape for k, t in tensors.items()} != {k: t.shape for k, t in expected.items()}:
         raise ColorizeError(f"{path} does not hold {name}", "`training convert` makes the file")
     return features_config(name), tensors
+
+
+class ThesisRun(Run):
+    """A run of PaintsTorch or StencilTorch, as published or with losses of our own.
+
+    Args:
+        folder: of the run.
+        shards: packed art.
+        config: what decides it.
+        content_weights: file of the content loss's network, see ``open_eyes``,
+        features_weights: and of the local features'.
+        options: see ``Run``.
+
+    Attributes:
+        content: the content loss.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shards: Path,
+        config: ThesisTrainConfig,
+        content_weights: Path | None = None,
+        features_weights: Path | None = None,
+        **options: Any,
+    ) -> None:
+        config, eyes = open_eyes(config, content_weights, features_weights)
+        super().__init__(folder, shards, config, **options)
+        eyes.fill(self)
+        self.content: Content = eyes.content.to(self.device)
+        self.as_published = config.as_published
+        if config.as_published:
+            self.optimisers["optimiser"] = torch.optim.Adam(self.net.parameters(), lr=config.lr, betas=(0.5, 0.9))
+        else:
+            self.optimisers["optimiser"] = torch.optim.AdamW(
+                self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay
+            )
+
+    def join(self, name: str, network: nn.Module) -> None:
+        """Let a network beside the generator take part, with an optimiser of its own."""
+        self.networks[name] = network.to(self.device)
+        self.optimisers[f"{name}_optimiser"] = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.9))
+
+    def new_critic(self) -> nn.Module:
+        """A critic of the recipe, not trained yet."""
+        if not self.as_published:
+            return Critic()
+        sizes = self.model_config
+        return ThesisCritic(sizes.width, sizes.cardinality, sizes.features, getattr(self.net, "local", None))
+
+    @property
+    def clip(self) -> float:
+        """The greatest norm of the generator's gradient; 0 = any, as published."""
+        return 0.0 if self.as_published else 1.0
+
+    def learning_rate(self) -> float:
+        """Constant as published, else a half cosine."""
+        return self.config.lr if self.as_published else super().learning_rate()
