@@ -11,14 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from engine.errors import ColorizeError
-from engine.imaging.canvas import Frame, resize_coverage
-from engine.imaging.flats import Sight
+from engine.imaging.canvas import Frame
 from engine.models.checkpoint import LoadedModel, describe, find_weights, list_weights, load_model
 from engine.pipeline import Job, Layers, Pipeline, Progress
 from engine.pixels import Pixels, coverage, paper, picture, strokes
@@ -31,31 +29,6 @@ LARGE = 48_000_000
 """Pixels of a lineart above which it is not kept."""
 
 Look = Callable[[Pixels, Frame], None]
-
-
-class Watched(Pipeline):
-    """A pipeline that shows the model's own picture as soon as there is one."""
-
-    look: Look | None = None
-
-    def predict(self, job: Job, frame: Frame) -> tuple[NDArray[np.float32], Sight, NDArray[np.float32]]:
-        """Run the network, see ``Pipeline.predict``."""
-        found = super().predict(job, frame)
-        if self.look is not None:
-            change, sight, _ = found
-            self.look(_glimpse(np.clip(sight.guess + change, 0, 1), job, frame), frame)
-        return found
-
-
-def _glimpse(shaded: NDArray[np.float32], job: Job, frame: Frame) -> Pixels:
-    """The model's picture of the frame as RGBA, small, alpha 0 outside the mask."""
-    h, w = shaded.shape[:2]
-    colour = np.rint(np.ascontiguousarray(shaded) * 255).astype(np.uint8)
-    seen = np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2RGBA), np.uint8)
-    if job.mask is not None:
-        seen[..., 3] = resize_coverage(job.mask[frame.window], h, w)
-        seen[seen[..., 3] == 0] = 0
-    return seen
 
 
 @dataclass(frozen=True)
@@ -104,7 +77,7 @@ class Device:
     def __init__(self, wanted: str, weights: Path | None) -> None:
         self.weights = weights
         self.kind, self.note = choose_device(wanted)
-        self._pipelines: OrderedDict[tuple[str, str], Watched] = OrderedDict()
+        self._pipelines: OrderedDict[tuple[str, str], Pipeline] = OrderedDict()
         self._papers: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     @property
@@ -163,14 +136,14 @@ class Device:
         self, kind: str, wish: Wish, job: Job, progress: Progress, look: Look, stop: Callable[[], bool]
     ) -> tuple[Layers, int]:
         pipeline = self._pipeline(wish.model, kind)
-        pipeline.look = look if wish.preview else None
-        return pipeline.run(job, progress, stop), wish.size or pipeline.model.descriptor.size
+        shown = (lambda _, seen, frame: look(seen, frame)) if wish.preview else None
+        return pipeline.run(job, progress, stop, shown), wish.size or pipeline.model.descriptor.size
 
-    def _pipeline(self, model: str, kind: str) -> Watched:
+    def _pipeline(self, model: str, kind: str) -> Pipeline:
         found = self._pipelines.pop((model, kind), None)
         if found is None:
             loaded: LoadedModel = load_model(find_weights(model, self.weights), kind)
-            found = Watched(loaded, kind)
+            found = Pipeline(loaded, kind)
         self._pipelines[model, kind] = found
         while len(self._pipelines) > PIPELINES_KEPT:
             self._pipelines.popitem(last=False)

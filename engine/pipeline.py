@@ -5,12 +5,12 @@ Frame, run, refine, layers (design section 3). It reads a model's descriptor and
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import cv2
 import numpy as np
@@ -23,19 +23,24 @@ from engine.errors import ColorizeError
 from engine.imaging.canvas import Frame, choose_frame, pad_to, resize_coverage, resize_labels, resize_picture
 from engine.imaging.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
 from engine.imaging.flood import landscape
+from engine.imaging.painting import paint_layers
 from engine.imaging.regions import at_segmentation_size, distance_to_ink, find_regions
-from engine.imaging.shading import STRIP, enlarge_strip, shading_field, shading_layer
+from engine.imaging.shading import shading_field, shading_layer
 from engine.imaging.strokes import collect_strokes, flood_strokes, hint_map
-from engine.models.base import ModelInputs, ModelOutputs
+from engine.models.base import ModelInputs, ModelOutputs, Sampling, SamplingModel
 from engine.models.checkpoint import LoadedModel
 
 Progress = Callable[[str, int, int], None]
+Look = Callable[[int, NDArray[np.uint8], Frame], None]
+"""Told (variation from 0, the model's own picture of the frame so far as small RGBA, the frame)."""
 UNHINTED_SHADING = 0.5
-PAINTERS = 4
-"""Strips painted at the same time at most; each needs some 100 MB on the largest canvases."""
+MOST_VARIATIONS = 8
+MOST_LOOKS = 16
+"""Times a variation is looked at while it is drawn, at most."""
 DRAWINGS_KEPT = 3
 """Linearts whose regions are kept for the next job on them; 20 MB each at most."""
 STAGES = ("regions", "colours", "flats", "shading")
+"""In order; a sampling makes ``colours`` several steps, and each variation has flats and shading of its own."""
 
 
 class Cancelled(Exception):  # noqa: N818 (not an error: somebody asked for it)
@@ -52,8 +57,13 @@ class Job:
         mask: uint8 HxW, 255 = colour here; None = everywhere.
         context: uint8 HxWx4, what is painted already; None = nothing.
         size: working short side in pixels; None = the model's own.
-        seed: for models that draw lots.
+        seed: for models that draw lots; each further variation has the next number.
         lineart_digest: content address of the lineart; with one, what depends on it alone is kept for the next job.
+        strength: 0 = the model's best guess, 1 = free of it; this, ``steps`` and ``guidance`` are for models that draw
+            lots, and None = the model's own.
+        steps: of the sampling.
+        guidance: how much more it listens to the hints; 1 = as it learnt.
+        variations: how many pictures to draw.
     """
 
     lineart: NDArray[np.float32]
@@ -63,6 +73,10 @@ class Job:
     size: int | None = None
     seed: int = 0
     lineart_digest: str | None = None
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    variations: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,36 +126,81 @@ class Pipeline:
         self.device = torch.device(device)
         self._drawings: OrderedDict[tuple[object, ...], Drawing] = OrderedDict()
 
-    def run(self, job: Job, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None) -> Layers:
-        """Colour one job. Same inputs, weights, seed and device give the same bytes.
+    def run(
+        self,
+        job: Job,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        look: Look | None = None,
+    ) -> Layers:
+        """Colour one job; of several variations the first. See ``vary``."""
+        return self.vary(replace(job, variations=min(job.variations, 1)), progress, cancelled, look)[0]
+
+    def vary(
+        self,
+        job: Job,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        look: Look | None = None,
+    ) -> list[Layers]:
+        """Colour one job, once per variation. Same inputs, weights, seed and device give the same bytes.
+
+        Args:
+            job: what to colour.
+            progress: told the stage that comes next, how many steps are done, and of how many.
+            cancelled: asked between the stages, between the steps of a sampling and between strips of the canvas.
+            look: shown the model's own pictures.
 
         Raises:
-            ColorizeError: the inputs do not fit together or the size is out of range.
-            Cancelled: ``cancelled`` answered yes between two stages.
+            ColorizeError: the inputs do not fit together, or a number is out of range or not for this model.
+            Cancelled: ``cancelled`` answered yes.
         """
         check_job(job)
-
-        def stage(number: int) -> None:
-            if cancelled is not None and cancelled():
-                raise Cancelled
-            if progress is not None:
-                progress(STAGES[number], number, len(STAGES))
-
-        stage(0)
+        sampling = self.sampling(job)
+        track = Track(progress, cancelled, job.variations)
+        track("regions", 0)
         frame = self.frame(job)
         # The segments do not need the network, and keep one core busy for about as long.
         with ThreadPoolExecutor(1) as aside:
             segments = aside.submit(self.segments, job, frame)
-            stage(1)
-            change, sight, paper = self.predict(job, frame)
-            stage(2)
-            flats = make_flats(segments.result(), sight, self._moments(job))
-        stage(3)
-        field = self.shading(flats, change, paper)
-        layers = _layers(job, frame, flats, field, cancelled)
-        if progress is not None:
-            progress("done", len(STAGES), len(STAGES))
-        return layers
+            track("colours", 1)
+            views, paper = self.predict(job, frame, sampling, track, look)
+            moments, results = self._moments(job), []
+            for place, view in enumerate(views):
+                track("flats", track.drawn + 2 + 2 * place)
+                flats = make_flats(segments.result(), view.sight, moments)
+                track("shading", track.drawn + 3 + 2 * place)
+                field = self.shading(flats, view.change, paper)
+                results.append(Layers(*paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check)))
+        track("done", track.total)
+        return results
+
+    def sampling(self, job: Job) -> Sampling | None:
+        """How the model is to draw lots; None for one that does not.
+
+        Raises:
+            ColorizeError: a number is out of range, or not for this model.
+        """
+        descriptor = self.model.descriptor
+        if not 1 <= job.variations <= MOST_VARIATIONS:
+            raise ColorizeError(
+                f"{job.variations} variations cannot be made at once",
+                f"choose 1 to {MOST_VARIATIONS}",
+                wrong_use=True,
+            )
+        if descriptor.stochastic:
+            seeds = tuple((job.seed + i) % 2**63 for i in range(job.variations))
+            return descriptor.sampling(seeds, job.strength, job.steps, job.guidance)
+        asked = {"strength": job.strength, "steps": job.steps, "guidance": job.guidance}
+        named = [name for name, value in asked.items() if value is not None]
+        named += ["variations"] if job.variations > 1 else []
+        if named:
+            raise ColorizeError(
+                f"{descriptor.name} draws no lots, so it has no {' and no '.join(named)}",
+                "leave that out, or choose a model that does (see `engine models`)",
+                wrong_use=True,
+            )
+        return None
 
     def frame(self, job: Job) -> Frame:
         """Where on the canvas and at what size the model works.
@@ -159,36 +218,59 @@ class Pipeline:
             )
         return choose_frame(job.lineart.shape, job.mask, size, descriptor.stride)
 
-    def predict(self, job: Job, frame: Frame) -> tuple[NDArray[np.float32], Sight, NDArray[np.float32]]:
+    def predict(
+        self,
+        job: Job,
+        frame: Frame,
+        sampling: Sampling | None = None,
+        track: Track | None = None,
+        look: Look | None = None,
+    ) -> tuple[list[View], NDArray[np.float32]]:
         """Run the network.
 
+        Args:
+            job: what to colour.
+            frame: see ``frame``.
+            sampling: see ``sampling``.
+            track: told of the steps of a sampling.
+            look: shown the model's own pictures, also while they are being drawn.
+
         Returns:
-            At the size it answers in: what it adds to its flat picture, hxwx3 change of sRGB in [-1, 1]; what the flats
-            need of its view; and the paper, hxw, 1 = no ink.
+            What it sees, per variation, and the paper, hxw, 1 = no ink, both at the size it answers in.
         """
         inputs = model_inputs(job, frame)
+
+        def watch(done: int, of: int, preview: Callable[[], Tensor]) -> None:
+            if track is not None:
+                track.draw(done, of)
+            if look is not None and 0 < done < of and done % -(-of // MOST_LOOKS) == 0:
+                show(preview())
+
+        def show(pictures: Tensor) -> None:
+            if look is not None:
+                factor = frame.padded_height // pictures.shape[-2]
+                for place, picture in enumerate(pictures):
+                    look(place, _glimpse(_cut(picture, frame, factor), job, frame), frame)
+
+        network = self.model.network
         with torch.inference_mode():
-            outputs: ModelOutputs = self.model.network(inputs.to(self.device))
-        h = outputs.shaded.shape[-2]
-        factor = frame.padded_height // h
-        # The padding is cut off; a last row or column that is partly padding stays.
-        keep = (-(-frame.work_height // factor), -(-frame.work_width // factor))
+            if sampling is None:
+                outputs: ModelOutputs = network(inputs.to(self.device))
+            else:
+                outputs = cast(SamplingModel, network).sample(inputs.to(self.device), replace(sampling, watch=watch))
+        show(outputs.shaded)
+        factor = frame.padded_height // outputs.shaded.shape[-2]
         # The darkest ink under each of the model's pixels.
-        darkest = (1 - F.max_pool2d(-inputs.lineart, factor)[0, 0]) / 2
-        paper: NDArray[np.float32] = darkest.numpy()[: keep[0], : keep[1]]
-
-        def rows(x: Tensor) -> NDArray[np.float32]:
-            return np.asarray(x[0, :, : keep[0], : keep[1]].float().cpu().permute(1, 2, 0).numpy(), np.float32)
-
-        def picture(x: Tensor) -> NDArray[np.float32]:
-            return np.clip((rows(x) + 1) / 2, 0, 1)
-
+        paper = _cut((1 - F.max_pool2d(-inputs.lineart, factor)[0]) / 2, frame, factor)[..., 0]
         context, known = None, None
         if job.context is not None:
-            context = picture(F.avg_pool2d(inputs.context, factor))
-            known = (-F.max_pool2d(-inputs.known, factor))[0, 0].numpy()[: keep[0], : keep[1]] > 0
-        change = rows((outputs.shaded - outputs.flat) / 2)
-        return change, Sight(picture(outputs.flat), paper > 0.6, context, known), paper
+            context = _unit(_cut(F.avg_pool2d(inputs.context, factor)[0], frame, factor))
+            known = _cut(-F.max_pool2d(-inputs.known, factor)[0], frame, factor)[..., 0] > 0
+        views = []
+        for flat, shaded in zip(outputs.flat, outputs.shaded, strict=True):
+            sight = Sight(_unit(_cut(flat, frame, factor)), paper > 0.6, context, known)
+            views.append(View(_cut((shaded - flat) / 2, frame, factor), sight))
+        return views, paper
 
     def segments(self, job: Job, frame: Frame) -> Segments:
         """What will get one colour each, at the size regions are found at."""
@@ -226,6 +308,85 @@ class Pipeline:
 
 def _has_hints(job: Job) -> bool:
     return job.hints is not None and bool(job.hints[..., 3].any())
+
+
+def _cut(picture: Tensor, frame: Frame, factor: int) -> NDArray[np.float32]:
+    """CxHxW at the padded size over ``factor`` without its padding, as HxWxC.
+
+    A last row or column that is partly padding stays.
+    """
+    kept = picture[:, : -(-frame.work_height // factor), : -(-frame.work_width // factor)]
+    return np.asarray(kept.float().cpu().permute(1, 2, 0).numpy(), np.float32)
+
+
+def _unit(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From [-1, 1] to [0, 1]."""
+    return np.asarray(np.clip((picture + 1) / 2, 0, 1), np.float32)
+
+
+def _glimpse(picture: NDArray[np.float32], job: Job, frame: Frame) -> NDArray[np.uint8]:
+    """The model's picture of the frame, hxwx3 in [-1, 1], as RGBA, alpha 0 outside the mask."""
+    h, w = picture.shape[:2]
+    colour = np.rint(np.ascontiguousarray(_unit(picture)) * 255).astype(np.uint8)
+    seen = np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2RGBA), np.uint8)
+    if job.mask is not None:
+        seen[..., 3] = resize_coverage(job.mask[frame.window], h, w)
+        seen[seen[..., 3] == 0] = 0
+    return seen
+
+
+@dataclass(frozen=True)
+class View:
+    """What the model sees in a drawing, at the size it answers in.
+
+    Attributes:
+        change: hxwx3, what it adds to its flat picture, change of sRGB in [-1, 1].
+        sight: what the flats need.
+    """
+
+    change: NDArray[np.float32]
+    sight: Sight
+
+
+class Track:
+    """How far a job has come.
+
+    Args:
+        progress: told.
+        cancelled: asked.
+        variations: pictures to make.
+    """
+
+    def __init__(self, progress: Progress | None, cancelled: Callable[[], bool] | None, variations: int) -> None:
+        self._progress, self._cancelled, self._variations = progress, cancelled, variations
+        self.drawn = 0
+        """Steps of the sampling."""
+
+    @property
+    def total(self) -> int:
+        """Steps of the job."""
+        return 2 + self.drawn + 2 * self._variations
+
+    def check(self) -> None:
+        """Stop here if the job was cancelled.
+
+        Raises:
+            Cancelled: it was.
+        """
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled
+
+    def __call__(self, stage: str, done: int) -> None:
+        """So many steps are done, and ``stage`` comes next; see ``check``."""
+        if stage != "done":
+            self.check()
+        if self._progress is not None:
+            self._progress(stage, done, self.total)
+
+    def draw(self, done: int, of: int) -> None:
+        """So many steps of a sampling are done."""
+        self.drawn = of
+        self("colours", 1 + done)
 
 
 @dataclass(frozen=True)
@@ -274,45 +435,3 @@ def model_inputs(job: Job, frame: Frame) -> ModelInputs:
             context = tensor(painted[..., :3] * 2 - 1)
             known = tensor(((covered < 0.5) & (painted[..., 3] > 0.5)).astype(np.float32))
     return ModelInputs(tensor(line * 2 - 1), hints, mask, context, known)
-
-
-def _layers(
-    job: Job,
-    frame: Frame,
-    flats: Flats,
-    shading: tuple[NDArray[np.float32], NDArray[np.int32]],
-    cancelled: Callable[[], bool] | None,
-) -> Layers:
-    """Paint the layers strip by strip, so that memory beyond the layers themselves stays bounded."""
-    h, w = job.lineart.shape
-    flat_layer, colour_layer = np.zeros((h, w, 4), np.uint8), np.zeros((h, w, 4), np.uint8)
-    field, small = shading
-    sh, sw = flats.labels.shape
-    columns = (np.arange(frame.width) * 2 + 1) * sw // (2 * frame.width)
-    palette = flats.palette.astype(np.float32)
-    # Four bytes at a time are copied much faster than three.
-    packed = np.pad(flats.palette, ((0, 0), (0, 1)), constant_values=255).view(np.uint32)[:, 0]
-
-    def paint(start: int) -> None:
-        if cancelled is not None and cancelled():
-            raise Cancelled
-        end = min(start + STRIP, frame.height)
-        rows = (np.arange(start, end) * 2 + 1) * sh // (2 * frame.height)
-        segments = flats.labels[rows]
-        if sw != frame.width:
-            segments = segments.take(columns, axis=1)
-        shaded = enlarge_strip(field, small, segments, (start, end), frame.height)
-        shaded += palette.take(segments, axis=0)
-        # OpenCV rounds and saturates, but takes the absolute value first.
-        colour = cv2.cvtColor(cv2.convertScaleAbs(np.maximum(shaded, 0, out=shaded)), cv2.COLOR_RGB2RGBA)
-        there = (slice(frame.y + start, frame.y + end), slice(frame.x, frame.x + frame.width))
-        flat_layer[there] = packed.take(segments).view(np.uint8).reshape(colour.shape)
-        colour_layer[there] = colour
-        if job.mask is not None:
-            for layer in (flat_layer[there], colour_layer[there]):
-                layer[..., 3] = job.mask[there]
-                layer[job.mask[there] == 0] = 0
-
-    with ThreadPoolExecutor(min(PAINTERS, os.cpu_count() or 1)) as pool:
-        list(pool.map(paint, range(0, frame.height, STRIP)))
-    return Layers(flat_layer, colour_layer)
