@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sys
 import time
@@ -24,11 +23,10 @@ from engine.service_commands import register
 
 if TYPE_CHECKING:
     from engine.models.checkpoint import LoadedModel
-    from engine.pipeline import Layers
+    from engine.pipeline import Job, Pipeline
 
 FAILED, WRONG_USE, STOPPED = 1, 2, 130
 """Exit codes besides 0; 130 is what shells give for Ctrl-C."""
-LAYERS = ("flats", "shading", "colour")
 BAR = 24
 """Characters of the progress bar."""
 
@@ -88,6 +86,18 @@ def weights_option(command: Command) -> Command:
     return click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help=text)(command)
 
 
+def sampling_options(command: Command) -> Command:
+    """Add ``--strength``, ``--steps`` and ``--guidance``, for models that draw lots."""
+    text = "For models that draw lots: 0 = the best guess, 1 = free of it; the model's own without."
+    command = click.option(
+        "--guidance", type=click.FloatRange(0, 20), help="1 = as it learnt, more = listens more to the hints."
+    )(command)
+    command = click.option(
+        "--steps", type=click.IntRange(1, 1000), help="Sampling steps; more are slower and a little finer."
+    )(command)
+    return click.option("--strength", type=click.FloatRange(0, 1), help=text)(command)
+
+
 @click.group("engine", cls=Group)
 @click.version_option(__version__, package_name="krita-colorize", message="%(version)s")
 def main() -> None:
@@ -117,6 +127,8 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 @weights_option
 @click.option("--size", type=int, help="Short side the model works at, in pixels; its own choice without.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True)
+@sampling_options
+@click.option("--variations", type=click.IntRange(1, 8), default=1, show_default=True, help="Pictures to make.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--layers", type=click.Path(path_type=Path), metavar="DIR", help="Also write each layer as PNG there.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Picture to write.")
@@ -131,16 +143,26 @@ def colorize(
     weights: Path | None,
     size: int | None,
     seed: int,
+    strength: float | None,
+    steps: int | None,
+    guidance: float | None,
+    variations: int,
     device: str,
     layers: Path | None,
     output: Path,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Colour LINEART and write the ready picture, the lines on top, to OUTPUT."""
+    """Colour LINEART and write the ready picture, the lines on top, to OUTPUT.
+
+    Several variations become OUTPUT-1, OUTPUT-2 and so on, each with the next seed, and their layers go into folders of
+    these numbers.
+    """
+    from engine.targets import Targets
+
     progress = Progress(silent=quiet or as_json)
-    inputs = [p for p in (lineart, hints, mask, context) if p is not None]
-    targets = _check_targets(output, layers, inputs)
+    targets = Targets.of(output, layers, variations)
+    targets.check([p for p in (lineart, hints, mask, context) if p is not None])
     started = time.perf_counter()
     progress("reading", 0, 1)
     from engine.imaging import reading, writing
@@ -160,24 +182,36 @@ def colorize(
     load_seconds = time.perf_counter() - started
 
     started = time.perf_counter()
+    job = Job(
+        drawing.paper,
+        strokes,
+        where,
+        before,
+        size,
+        seed,
+        strength=strength,
+        steps=steps,
+        guidance=guidance,
+        variations=variations,
+    )
     with _asked_to_stop() as stopped:
         try:
-            result = pipeline.run(Job(drawing.paper, strokes, where, before, size, seed), progress, stopped)
+            results = pipeline.vary(job, progress, stopped)
         except Cancelled:
             raise click.Abort from None
     if stopped():
         raise click.Abort
     progress("writing", 0, 1)
-    pictures = [writing.compose(result.colour, drawing, before), *_layer_pictures(result, layers)]
-    _write(list(zip(targets, pictures, strict=True)), layers)
+    targets.write([writing.compose(result.colour, drawing, before) for result in results], results)
     seconds += time.perf_counter() - started
     progress.close()
     if as_json:
         width, height = drawing.size
         report = {
             "ok": True,
-            "output": str(output),
-            "layers": [str(p) for p in targets[1:]],
+            "output": str(targets.pictures[0]),
+            "outputs": [str(p) for p in targets.pictures],
+            "layers": [str(p) for p in targets.layers],
             "seconds": round(seconds, 3),
             "load_seconds": round(load_seconds, 3),
             "model": model,
@@ -186,12 +220,13 @@ def colorize(
             "height": height,
             "size": size or loaded.descriptor.size,
             "seed": seed,
+            **_sampling_report(pipeline, job),
             "device": on,
             "peak_memory_mb": peak_memory_mb(),
         }
         click.echo(json.dumps(report))
     elif not quiet:
-        click.echo(f"{output} ({seconds:.1f} s)", err=True)
+        click.echo(f"{', '.join(map(str, targets.pictures))} ({seconds:.1f} s)", err=True)
 
 
 @main.command()
@@ -281,34 +316,12 @@ def _about(path: Path) -> dict[str, Any]:
         return {"name": path.stem, "weights": str(path), "error": e.cause}
 
 
-def _check_targets(output: Path, layers: Path | None, inputs: list[Path]) -> list[Path]:
-    """List the files to write, the picture first; refuse before any work what could not or must not be written."""
-    from engine.imaging.writing import check_target
-
-    targets = [output, *(layers / f"{name}.png" for name in LAYERS if layers)]
-    taken = {os.path.realpath(path): path for path in inputs}
-    for target in targets:
-        place = os.path.realpath(target)
-        if place in taken or any(_same_file(target, path) for path in taken.values()):
-            raise ColorizeError(
-                f"{target} would overwrite {taken.get(place, 'another file of this job')}",
-                "choose another name with -o or another folder with --layers",
-                wrong_use=True,
-            )
-        taken[place] = target
-    if layers and (os.path.realpath(layers) in taken or (layers.exists() and not layers.is_dir())):
-        raise ColorizeError(f"{layers} is not a folder", "name a folder with --layers", wrong_use=True)
-    check_target(output)
-    for target in targets[1:]:
-        check_target(target, new_folder=True)
-    return targets
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
+def _sampling_report(pipeline: Pipeline, job: Job) -> dict[str, Any]:
+    """With what a model that draws lots has drawn; empty for others."""
+    sampling = pipeline.sampling(job)
+    if sampling is None:
+        return {}
+    return {key: getattr(sampling, key) for key in ("seeds", "strength", "steps", "guidance")}
 
 
 def _load(model: str, weights: Path | None, size: int | None, device: str) -> tuple[LoadedModel, str]:
@@ -329,25 +342,6 @@ def _load(model: str, weights: Path | None, size: int | None, device: str) -> tu
             wrong_use=True,
         )
     return load_model(path, on), on
-
-
-def _layer_pictures(result: Layers, layers: Path | None) -> list[Any]:
-    """The layers in the order of LAYERS; none when nobody wants them, as ``shading`` costs time."""
-    return [getattr(result, name) for name in LAYERS] if layers else []
-
-
-def _write(files: list[tuple[Path, Any]], layers: Path | None) -> None:
-    """Write all files or none; folders created for it do not stay behind empty."""
-    from engine.imaging.writing import make_folder, write_all
-
-    created = make_folder(layers) if layers else []
-    try:
-        write_all(files)
-    except BaseException:
-        with contextlib.suppress(OSError):  # somebody else has put something in it
-            for folder in created:
-                folder.rmdir()
-        raise
 
 
 register(main, common, weights_option)

@@ -27,6 +27,7 @@ SIZE = (96, 80)
 REPORT = {
     "ok",
     "output",
+    "outputs",
     "layers",
     "seconds",
     "load_seconds",
