@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 TIME_WAVES = 64
 """Sine and cosine pairs that encode the time."""
-DEVIATION = 0.7
+DEVIATION = 0.9
 """About how far the illustration's standardised latent lies from the guess; so much the denoiser takes for granted."""
 HEAD = 32
 """Features per attention head."""
