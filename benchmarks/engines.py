@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from engine.wire import Buffer, Client, Connection, Event, read_connection
 
 Pixels = NDArray[np.uint8]
+Line = tuple[str, float, str, str]
+"""What was measured, the number, its unit, and the target or nothing."""
 
 STROKES = 30
 SEED = 7

@@ -2,8 +2,8 @@
 
     python benchmarks/service.py [PART ...] [--repeats N] [--jobs N] [--weights PATH] [--out FILE]
 
-Parts: overhead, ping, jobs, live; all by default. Each runs against a fresh ``engine serve`` in a folder of its own.
-Prints a Markdown table and one line of JSON. Needs Linux or macOS.
+Parts: overhead, ping, jobs, live, sampling; all by default. Each runs against a fresh ``engine serve`` in a folder of
+its own. Prints a Markdown table and one line of JSON. Needs Linux or macOS.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ from typing import Any
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import zmq
-from engines import PATIENCE, another, client_of, drawing, engine, file_of, picture, wait_for
+from engines import PATIENCE, Line, another, client_of, drawing, engine, file_of, picture, wait_for
+from service_sampling import measure_sampling
 from speed import interleaved, verdict
 
-from engine.pixels import on_canvas, paper
+from engine.pixels import paper
+from engine.pixels import strokes as on_canvas
 from engine.wire import Buffer, Client, Connection, Message, decode, encode
 from engine.wire.link import Link
 from engine.wire.messages import Data
 from engine.wire.payload import prepare
-
-Line = tuple[str, float, str, str]
-"""What was measured, the number, its unit, and the target or nothing."""
 
 SIZES = ((512, 512), (3508, 2480))
 """Height and width."""
@@ -356,7 +355,7 @@ def _counts(client: Client) -> dict[str, int]:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure the service.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="overhead, ping, jobs, live; all without")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="overhead, ping, jobs, live, sampling; all without")
     parser.add_argument("--repeats", type=int, default=21, metavar="N", help="jobs behind each median (%(default)s)")
     parser.add_argument("--jobs", type=int, default=1000, metavar="N", help="small jobs (%(default)s)")
     parser.add_argument("--ping-size", default=f"{HUGE[1]}x{HUGE[0]}", metavar="WxH", help="of the job (%(default)s)")
@@ -365,7 +364,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--echo", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--ping", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    unknown = set(options.parts) - {"overhead", "ping", "jobs", "live"}
+    unknown = set(options.parts) - {"overhead", "ping", "jobs", "live", "sampling"}
     if unknown or options.repeats < 1 or options.jobs < 1:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}" if unknown else "numbers may not be under 1")
     return options
@@ -385,6 +384,7 @@ def main() -> int:
         "ping": lambda c: measure_ping(c, height, width),
         "jobs": lambda c: measure_jobs(c, options.jobs),
         "live": measure_live,
+        "sampling": measure_sampling,
     }
     lines: list[Line] = []
     numbers: dict[str, Any] = {"cores": os.cpu_count(), "load": os.getloadavg(), "repeats": options.repeats}

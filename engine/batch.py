@@ -46,12 +46,22 @@ class Settings:
         size: working short side in pixels; None = the model's own.
         seed: for models that draw lots.
         overwrite: colour all again, and write over pictures that no batch has made.
+        strength, steps, guidance: for models that draw lots; None = the model's own.
     """
 
     model: str
     size: int | None = None
     seed: int = 0
     overwrite: bool = False
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """What is asked for of the sampling, by name."""
+        asked = {"strength": self.strength, "steps": self.steps, "guidance": self.guidance}
+        return {name: value for name, value in asked.items() if value is not None}
 
 
 @dataclass
@@ -156,7 +166,7 @@ class Batch:
         """
         model = self._check_model(weights)
         made_with: dict[str, Any] = {"version": __version__, "model": model}
-        made_with |= {"size": self._settings.size, "seed": self._settings.seed}
+        made_with |= {"size": self._settings.size, "seed": self._settings.seed, **self._settings.sampling}
         if weights is not None:
             made_with["weights"] = fingerprint(weights)
         writing.make_folder(self._folder)
@@ -191,6 +201,12 @@ class Batch:
             raise ColorizeError(
                 f"--size {size} is outside what {name} is made for",
                 f"choose one from {found['min_size']} to {found['max_size']}",
+                wrong_use=True,
+            )
+        if self._settings.sampling and not found["stochastic"]:
+            raise ColorizeError(
+                f"{name} draws no lots, so it has no {' and no '.join(self._settings.sampling)}",
+                "leave that out, or choose a model that does (see `engine models`)",
                 wrong_use=True,
             )
         return {**found, "asked": name}
@@ -241,7 +257,7 @@ class Batch:
             context = pixels if role == "context" else context
         width, height = lineart.size
         body: dict[str, Any] = {"width": width, "height": height, "model": self._settings.model}
-        body |= {"seed": self._settings.seed, "layers": list(frame.layers) or ["colour"]}
+        body |= {"seed": self._settings.seed, "layers": list(frame.layers) or ["colour"], **self._settings.sampling}
         if self._settings.size is not None:
             body["size"] = self._settings.size
         # Only the ink is needed any more, to be laid on top; the paper would be as much again.

@@ -17,9 +17,10 @@ import click
 
 from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
+from engine.options import sampling_options
 
 if TYPE_CHECKING:
-    from engine.batch import Outcome
+    from engine.batch import Outcome, Settings
     from engine.batch_plan import Frame
 
 FAILED, STOPPED = 1, 130
@@ -39,6 +40,7 @@ ADDRESS = click.Path(path_type=Path)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `engine models`.")
 @click.option("--size", type=int, help="Short side the model works at, in pixels; its own choice without.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True)
+@sampling_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--layers", type=ADDRESS, metavar="DIR", help="Also write the layers, a folder there for each.")
 @click.option("-o", "--output", type=ADDRESS, required=True, metavar="DIR", help="Folder for the pictures.")
@@ -56,6 +58,9 @@ def batch(
     weights: Path | None,
     size: int | None,
     seed: int,
+    strength: float | None,
+    steps: int | None,
+    guidance: float | None,
     device: str,
     layers: Path | None,
     output: Path,
@@ -89,7 +94,8 @@ def batch(
         stack.enter_context(brake.listening())
         progress.note("looking for the engine")
         service = stack.enter_context(contextlib.closing(Service(weights, device)))
-        work = Batch(frames, Settings(model, size, seed, overwrite), output, service, progress, brake.held)
+        settings = Settings(model, size, seed, overwrite, strength, steps, guidance)
+        work = Batch(frames, settings, output, service, progress, brake.held)
         try:
             service.meet()
             work.run(weights, sheet)
@@ -99,7 +105,7 @@ def batch(
             progress.close()
     outcome = work.outcome
     if as_json:
-        click.echo(json.dumps(_in_json(outcome, stopped, output, model, size, seed, time.monotonic() - started)))
+        click.echo(json.dumps(_in_json(outcome, stopped, output, settings, time.monotonic() - started)))
     elif not quiet or stopped:
         click.echo(_in_words(outcome, stopped, output, time.monotonic() - started), err=True)
     code = STOPPED if stopped else FAILED if outcome.failed else 0
@@ -250,9 +256,7 @@ def _in_words(outcome: Outcome, stopped: bool, output: Path, seconds: float) -> 
     return f"stopped; {text}; the same command goes on from here" if stopped else text
 
 
-def _in_json(
-    outcome: Outcome, stopped: bool, output: Path, model: str, size: int | None, seed: int, seconds: float
-) -> dict[str, Any]:
+def _in_json(outcome: Outcome, stopped: bool, output: Path, settings: Settings, seconds: float) -> dict[str, Any]:
     told: dict[str, Any] = {"ok": not stopped and not outcome.failed}
     if stopped:
         told |= {"error": "stopped", "remedy": "the same command goes on from here"}
@@ -266,9 +270,10 @@ def _in_json(
         "missing": outcome.missing,
         "sheet": [str(p) for p in outcome.sheet],
         "seconds": round(seconds, 3),
-        "model": model,
-        "size": size,
-        "seed": seed,
+        "model": settings.model,
+        "size": settings.size,
+        "seed": settings.seed,
+        **settings.sampling,
         "device": outcome.device,
         "notes": outcome.notes,
     }

@@ -18,6 +18,7 @@ import click
 from engine import DEFAULT_MODEL, __version__
 from engine.batch_command import register_batch
 from engine.errors import ColorizeError
+from engine.options import sampling_options
 from engine.runtime import yield_cores
 from engine.service_commands import register
 
@@ -84,18 +85,6 @@ def weights_option(command: Command) -> Command:
     """Add ``--weights``."""
     text = "Weight file, or a folder with MODEL.safetensors."
     return click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help=text)(command)
-
-
-def sampling_options(command: Command) -> Command:
-    """Add ``--strength``, ``--steps`` and ``--guidance``, for models that draw lots."""
-    text = "For models that draw lots: 0 = the best guess, 1 = free of it; the model's own without."
-    command = click.option(
-        "--guidance", type=click.FloatRange(0, 20), help="1 = as it learnt, more = listens more to the hints."
-    )(command)
-    command = click.option(
-        "--steps", type=click.IntRange(1, 1000), help="Sampling steps; more are slower and a little finer."
-    )(command)
-    return click.option("--strength", type=click.FloatRange(0, 1), help=text)(command)
 
 
 @click.group("engine", cls=Group)

@@ -215,9 +215,8 @@ class Desk:
         task = self.queue.running
         if task is not None and said["job"] == task.number and not task.over:
             width, height = said["size"]
-            self._answer(
-                task, "preview", said["where"], [Buffer("colour", width, height, "RGBA8", data=said["pixels"])]
-            )
+            seen = Buffer("colour", width, height, "RGBA8", data=said["pixels"])
+            self._answer(task, "preview", {**said["where"], "variation": said["variation"]}, [seen])
 
     def _worker_result(self, task: Task, said: dict[str, Any]) -> None:
         exchange = self.supervisor.exchange
@@ -305,8 +304,8 @@ class Desk:
     def _room(self, task: Task) -> tuple[tuple[int, int], int]:
         """Where on the exchange a job's result goes, from and to, and its input from; nothing else lies there."""
         # Compressing what cannot be compressed makes it a thousandth longer at most.
-        layer = aligned(task.request.width * task.request.height * 4 * 1001 // 1000 + 64)
-        out = layer * len(task.request.layers)
+        layer = aligned(task.request.layer_bytes * 1001 // 1000 + 64)
+        out = layer * task.request.pictures
         start = self._places.find(out + sum(aligned(jobs.held([b])) for b in task.buffers))
         return (start, start + out), start + out
 

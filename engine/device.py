@@ -28,7 +28,8 @@ PAPERS_KEPT = 2
 LARGE = 48_000_000
 """Pixels of a lineart above which it is not kept."""
 
-Look = Callable[[Pixels, Frame], None]
+Look = Callable[[int, Pixels, Frame], None]
+"""Told (variation from 0, the model's own picture of the frame so far as small RGBA, the frame)."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,12 @@ class Wish:
         width, height: canvas in pixels.
         model: name of the model.
         size: working short side in pixels; None = the model's own.
-        seed: for models that draw lots.
+        seed: for models that draw lots; each further variation has the next number.
         layers: names of the wanted layers.
-        preview: show the model's picture before the layers are painted.
+        preview: show the model's pictures before the layers are painted.
         drawing: content address of the lineart; empty when nothing should be kept of it.
+        strength, steps, guidance: of the sampling; None = the model's own.
+        variations: how many pictures to draw.
     """
 
     width: int
@@ -53,13 +56,27 @@ class Wish:
     layers: tuple[str, ...]
     preview: bool
     drawing: str
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    variations: int = 1
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a job: pictures by the name of the layer, where it ran, and a word about that where one is due."""
+    """What came of a job.
 
-    layers: dict[str, Pixels]
+    Attributes:
+        layers: of each variation, by name, those that were wanted.
+        seeds: of each variation.
+        seconds: it took.
+        device: where it ran.
+        size: the working short side in pixels.
+        note: a word about where it ran where one is due, or empty.
+    """
+
+    layers: list[dict[str, Pixels]]
+    seeds: list[int]
     seconds: float
     device: str
     size: int
@@ -120,7 +137,7 @@ class Device:
         kind, note = self.kind, self.note
         job = self._job(wish, buffers)
         try:
-            layers, size = self._colour(kind, wish, job, progress, look, stop)
+            results, size = self._colour(kind, wish, job, progress, look, stop)
         except (RuntimeError, NotImplementedError) as e:
             if kind == "cpu" or not _device_is_short(e):
                 raise
@@ -128,16 +145,22 @@ class Device:
             _give_back(kind)
             note = f"coloured on the CPU: {_why(kind, e)}"
             kind = "cpu"
-            layers, size = self._colour(kind, wish, job, progress, look, stop)
-        pictures = {name: np.asarray(getattr(layers, name)) for name in wish.layers}
-        return Done(pictures, time.perf_counter() - started, kind, size, note)
+            results, size = self._colour(kind, wish, job, progress, look, stop)
+        sampling = self._pipelines[wish.model, kind].sampling(job)
+        seeds = [wish.seed] if sampling is None else list(sampling.seeds)
+        layers = []
+        while results:
+            # What is not wanted of it goes.
+            one = results.pop(0)
+            layers.append({name: np.asarray(getattr(one, name)) for name in wish.layers})
+        return Done(layers, seeds, time.perf_counter() - started, kind, size, note)
 
     def _colour(
         self, kind: str, wish: Wish, job: Job, progress: Progress, look: Look, stop: Callable[[], bool]
-    ) -> tuple[Layers, int]:
+    ) -> tuple[list[Layers], int]:
         pipeline = self._pipeline(wish.model, kind)
-        shown = (lambda _, seen, frame: look(seen, frame)) if wish.preview else None
-        return pipeline.run(job, progress, stop, shown), wish.size or pipeline.model.descriptor.size
+        results = pipeline.vary(job, progress, stop, look if wish.preview else None)
+        return results, wish.size or pipeline.model.descriptor.size
 
     def _pipeline(self, model: str, kind: str) -> Pipeline:
         found = self._pipelines.pop((model, kind), None)
@@ -160,6 +183,10 @@ class Device:
             wish.size,
             wish.seed,
             wish.drawing or None,
+            wish.strength,
+            wish.steps,
+            wish.guidance,
+            wish.variations,
         )
 
     def _paper(self, lineart: Buffer, drawing: str) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import DEFAULT_MODEL
-from engine.wire.messages import MAX_NAME, MAX_PIXELS, MAX_SIDE, Buffer, Message, ProtocolError
+from engine.wire.messages import MAX_NAME, MAX_PIXELS, MAX_SIDE, MAX_VARIATIONS, Buffer, Message, ProtocolError
 
 ROLES = {
     "lineart": ("L8", "RGBA8", "BGRA8"),
@@ -22,6 +22,10 @@ PARTS = ("hints", "mask")
 """Roles that may be a part of the canvas, or reach over its edges."""
 MIN_SIDE = 8
 """Pixels of the shorter side of a canvas."""
+MAX_SEED = 2**63 - 1
+MAX_STEPS, MAX_GUIDANCE = 1000, 20.0
+MAX_RESULT = 2 * 1024**3
+"""Bytes of the layers of all variations of a job; all layers of one always fit."""
 MAX_JOBS = 2000
 """Jobs that wait at most."""
 MAX_WAITING = 2 * 1024**3
@@ -49,6 +53,20 @@ class Request:
     compress: bool = False
     order: str = "RGBA8"
     trim: bool = False
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    variations: int = 1
+
+    @property
+    def layer_bytes(self) -> int:
+        """Bytes of one layer of the whole canvas."""
+        return self.width * self.height * 4
+
+    @property
+    def pictures(self) -> int:
+        """Layers of all variations."""
+        return len(self.layers) * self.variations
 
 
 def read_request(message: Message) -> tuple[Request, list[Buffer]]:
@@ -72,6 +90,15 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise bad(f"'{key}' should be a number from {low} to {high}")
         return value
+
+    def real(key: str, high: float) -> float | None:
+        value = body.get(key)
+        if value is None:
+            return None
+        # NaN compares as false, too, so it is refused.
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= high:
+            raise bad(f"'{key}' should be a number from 0 to {high:g}")
+        return float(value)
 
     def text(key: str, default: str) -> str:
         value = body.get(key, default)
@@ -112,14 +139,26 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
         height,
         text("model", DEFAULT_MODEL) or DEFAULT_MODEL,
         number("size", 1, MAX_SIDE, None),
-        number("seed", 0, 2**63 - 1, 0) or 0,
+        number("seed", 0, MAX_SEED, 0) or 0,
         text("slot", ""),
         tuple(dict.fromkeys(layers)),
         switch("preview"),
         switch("compress"),
         order,
         switch("trim"),
+        real("strength", 1.0),
+        number("steps", 1, MAX_STEPS, None),
+        real("guidance", MAX_GUIDANCE),
+        number("variations", 1, MAX_VARIATIONS, None) or 1,
     )
+    if request.layer_bytes * request.pictures > MAX_RESULT:
+        most = MAX_RESULT // (request.layer_bytes * len(request.layers))
+        raise ProtocolError(
+            "too_large",
+            f"{request.variations} variations at {width}x{height} are too much for one job",
+            f"ask for at most {most} of them, for fewer layers or a smaller copy",
+            message.id,
+        )
     return request, _buffers(message, request)
 
 

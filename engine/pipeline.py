@@ -157,7 +157,8 @@ class Pipeline:
         """
         check_job(job)
         sampling = self.sampling(job)
-        track = Track(progress, cancelled, job.variations)
+        steps = 0 if sampling is None or sampling.strength == 0 else sampling.steps
+        track = Track(progress, cancelled, job.variations, steps)
         track("regions", 0)
         frame = self.frame(job)
         # The segments do not need the network, and keep one core busy for about as long.
@@ -355,12 +356,14 @@ class Track:
         progress: told.
         cancelled: asked.
         variations: pictures to make.
+        drawn: steps of the sampling, as far as one knows before it begins.
     """
 
-    def __init__(self, progress: Progress | None, cancelled: Callable[[], bool] | None, variations: int) -> None:
+    def __init__(
+        self, progress: Progress | None, cancelled: Callable[[], bool] | None, variations: int, drawn: int
+    ) -> None:
         self._progress, self._cancelled, self._variations = progress, cancelled, variations
-        self.drawn = 0
-        """Steps of the sampling."""
+        self.drawn = drawn
 
     @property
     def total(self) -> int:

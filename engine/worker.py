@@ -147,9 +147,10 @@ def _do(link: Link, device: Device, exchange: Exchange, message: dict[str, Any])
     def stop() -> bool:
         return number in link.cancelled
 
-    def look(seen: Any, frame: Any) -> None:
+    def look(variation: int, seen: Any, frame: Any) -> None:
         where = {"x": frame.x, "y": frame.y, "width": frame.width, "height": frame.height}
-        link.say("preview", job=number, size=[seen.shape[1], seen.shape[0]], where=where, pixels=seen.tobytes())
+        size = [seen.shape[1], seen.shape[0]]
+        link.say("preview", job=number, variation=variation, size=size, where=where, pixels=seen.tobytes())
 
     buffers = []
     for described, offset, length in message["buffers"]:
@@ -159,13 +160,16 @@ def _do(link: Link, device: Device, exchange: Exchange, message: dict[str, Any])
     done = device.run(wish, buffers, lambda *step: link.say("progress", job=number, step=step), look, stop)
     del buffers
     places, offset = [], message["room"]
-    for name, layer in done.layers.items():
-        box, codec, data = packed(layer, **message["form"])
-        end = exchange.write(offset, data)
-        places.append([name, box, codec, offset, end - offset])
-        offset = aligned(end)
-    body = {"seconds": round(done.seconds, 4), "model": wish.model, "device": done.device, "seed": wish.seed}
-    link.say("result", job=number, body={**body, "size": done.size, "note": done.note}, layers=places)
+    while done.layers:
+        # Each is let go then: those of a large canvas weigh as much again on the exchange.
+        for name, layer in done.layers.pop(0).items():
+            box, codec, data = packed(layer, **message["form"])
+            end = exchange.write(offset, data)
+            places.append([name, box, codec, offset, end - offset])
+            offset = aligned(end)
+    body = {"seconds": round(done.seconds, 4), "model": wish.model, "device": done.device, "size": done.size}
+    body |= {"seed": done.seeds[0], "seeds": done.seeds, "note": done.note}
+    link.say("result", job=number, body=body, layers=places)
     link.say("loaded", models=device.loaded)
 
 

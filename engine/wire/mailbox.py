@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from .messages import Message
+from .messages import MAX_VARIATIONS, Message
 
 MAX_EVENTS = 10000
 """Events kept for a caller that does not ask; then the oldest go."""
@@ -16,7 +16,7 @@ MAX_WAITING = 512 * 1024 * 1024
 """Bytes of pixels waiting for the caller or expected from the engine; with more, no further jobs are sent to it."""
 STATES_KEPT = 16
 PASSING = ("accepted", "progress", "preview")
-"""Kinds of which only the newest of a job matters."""
+"""Kinds of which only the newest of a job matters; of previews the newest of each variation."""
 
 
 @dataclass
@@ -43,12 +43,18 @@ def pixel_bytes(event: Event) -> int:
     return sum(memoryview(b.data).nbytes for b in event.message.buffers if b.data is not None)
 
 
+def _variation(event: Event) -> int:
+    """Which picture of a job a preview shows; 0 for all else."""
+    found = event.message.body.get("variation") if event.kind == "preview" and event.message is not None else 0
+    return found if isinstance(found, int) and 0 <= found < MAX_VARIATIONS else 0
+
+
 class Mailbox:
     """Events from one thread to another, with a descriptor that is readable while there are some."""
 
     def __init__(self) -> None:
         self.state = "connecting"
-        self._events: OrderedDict[tuple[str, str], Event] = OrderedDict()
+        self._events: OrderedDict[tuple[str, str, int], Event] = OrderedDict()
         self._bytes = 0
         self._states = 0
         self._changed = threading.Condition()
@@ -66,13 +72,13 @@ class Mailbox:
         return self._bytes + expected > MAX_WAITING or len(self._events) > MAX_EVENTS // 2
 
     def put(self, event: Event) -> None:
-        """Add an event; an older one of the same kind and request gives way."""
+        """Add an event; an older one of the same kind, request and variation gives way."""
         with self._changed:
-            key = (event.kind, event.id)
+            key = (event.kind, event.id, _variation(event))
             if event.kind == "state":
                 self.state = event.detail
                 self._states += 1
-                key = ("state", str(self._states % STATES_KEPT))
+                key = ("state", str(self._states % STATES_KEPT), 0)
             self._drop(key)
             while len(self._events) >= MAX_EVENTS:
                 self._drop(next(iter(self._events)))
@@ -88,7 +94,8 @@ class Mailbox:
         """Forget what is no news any more of a request that is over."""
         with self._changed:
             for kind in PASSING:
-                self._drop((kind, ident))
+                for variation in range(MAX_VARIATIONS if kind == "preview" else 1):
+                    self._drop((kind, ident, variation))
             self._quiet()
 
     def take(self) -> list[Event]:
@@ -113,7 +120,7 @@ class Mailbox:
             self._write.close()
             self._changed.notify_all()
 
-    def _drop(self, key: tuple[str, str]) -> None:
+    def _drop(self, key: tuple[str, str, int]) -> None:
         event = self._events.pop(key, None)
         if event is not None:
             self._bytes -= pixel_bytes(event)

@@ -20,7 +20,10 @@ from . import sparse
 PROTOCOL = 1
 MAX_HEADER = 64 * 1024
 """Bytes of a header."""
-MAX_BUFFERS = 16
+MAX_BUFFERS = 24
+"""Pictures of a message: three layers of each of ``MAX_VARIATIONS``."""
+MAX_VARIATIONS = 8
+"""Pictures that one job makes."""
 MAX_SIDE = 30000
 """Pixels of the longer side of a picture."""
 MAX_PIXELS = 120 * 1000 * 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .messages import MAX_PIXELS, Buffer, Message, ProtocolError, digest
+from .messages import MAX_PIXELS, MAX_VARIATIONS, Buffer, Message, ProtocolError, digest
 from .sparse import pack
 
 SPARSE_ROLES = ("hints", "mask", "context")
@@ -50,12 +50,15 @@ class Request:
 
     @property
     def result_bytes(self) -> int:
-        """Bytes of the layers a job asks for."""
+        """Bytes of the layers a job asks for, of all its variations."""
         body = self.message.body
         width, height, layers = body.get("width"), body.get("height"), body.get("layers")
         if not self.is_job or not isinstance(width, int) or not isinstance(height, int):
             return 0
-        return min(abs(width * height), MAX_PIXELS) * 4 * (len(layers) if isinstance(layers, (list, tuple)) else 1)
+        wanted = body.get("variations")
+        pictures = min(max(wanted, 1), MAX_VARIATIONS) if isinstance(wanted, int) else 1
+        pictures *= len(layers) if isinstance(layers, (list, tuple)) else 1
+        return min(abs(width * height), MAX_PIXELS) * 4 * pictures
 
 
 def prepare(buffer: Buffer) -> Buffer:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from service_helpers import Engine
+from service_helpers import Caller, Engine
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +15,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Ite
     engine = Engine(tmp_path_factory.mktemp("engine"), small_weights)
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def call() -> Iterator[Callable[..., Caller]]:
+    """Maker of clients."""
+    callers: list[Caller] = []
+
+    def make(engine: Engine, **options: object) -> Caller:
+        callers.append(Caller(engine.connection, **options))  # type: ignore[arg-type]
+        return callers[-1]
+
+    yield make
+    for caller in callers:
+        caller.close()

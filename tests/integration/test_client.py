@@ -535,6 +535,24 @@ def test_a_caller_that_does_not_listen_costs_little_memory(
         assert talk.kinds(ident).count("progress") < 1000  # taken together
 
 
+def test_jobs_are_held_back_by_the_bytes_of_all_their_variations(
+    start: Callable[..., Engine], talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.wire.mailbox.MAX_WAITING", 1_000_000)
+    engine = start()
+    talk.ready()
+    for many in (1, 8):
+        body = {"do": "wait", "width": 200, "height": 200, "layers": ["colour"], "variations": many}
+        idents = [talk.client.colorize(body, [picture(side=200)]) for _ in range(3)]
+        talk.until(lambda idents=idents: "accepted" in talk.kinds(idents[0]))
+        time.sleep(0.3)
+        assert len([m for m in engine.heard() if m["id"] in idents]) == (3 if many == 1 else 1)
+        for ident in idents:
+            talk.client.cancel(ident)
+        for ident in idents:
+            assert talk.last(ident).kind == "cancelled"
+
+
 def test_too_much_is_refused(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.wire.ledger.MAX_KEPT", 100_000)
     shared = picture(side=256)

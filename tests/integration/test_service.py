@@ -41,20 +41,6 @@ def start(tmp_path: Path, small_weights: Path) -> Iterator[Callable[..., Engine]
         engine.close()
 
 
-@pytest.fixture
-def call() -> Iterator[Callable[..., Caller]]:
-    """Maker of clients."""
-    callers: list[Caller] = []
-
-    def make(engine: Engine, **options: object) -> Caller:
-        callers.append(Caller(engine.connection, **options))  # type: ignore[arg-type]
-        return callers[-1]
-
-    yield make
-    for caller in callers:
-        caller.close()
-
-
 @pytest.fixture(scope="module")
 def poster() -> Pixels:
     """A drawing that takes a while."""
@@ -165,7 +151,7 @@ def test_queued_jobs_run_in_order_and_each_ends_once(
     assert stages[-5:] == ["regions", "colours", "flats", "shading", "done"]
     (preview,) = [m for m in caller.heard if m.type == "preview"]
     assert preview.parent == jobs[0]
-    assert preview.body == {"x": 0, "y": 0, "width": 1800, "height": 2400}
+    assert preview.body == {"x": 0, "y": 0, "width": 1800, "height": 2400, "variation": 0}
     assert preview.buffers[0].width < 1800
     assert preview.buffers[0].size == len(preview.buffers[0].pixels())
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.device import Device, Done, Wish, _device_is_short, choose_device
+from engine.pipeline import Cancelled
 from engine.pixels import strokes
 from engine.wire.messages import Buffer
 
@@ -39,9 +40,40 @@ def test_a_device_that_does_not_manage_gives_way_to_the_cpu(small_weights: Path,
     stages, done = run(device, sketch())
     assert stages.count("regions") == 2
     assert (done.device, done.note) == ("cpu", "coloured on the CPU: the meta device had not enough free memory")
-    np.testing.assert_array_equal(done.layers["colour"], expected.layers["colour"])
+    np.testing.assert_array_equal(done.layers[0]["colour"], expected.layers[0]["colour"])
     assert device.kind == "meta"
     assert device.loaded == ["small"]
+
+
+def test_variations_come_with_their_seeds_and_previews(small_stablepaint: Path, sketch: Callable[..., Pixels]) -> None:
+    line = sketch()
+    lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
+    wish = Wish(
+        64, 48, "small-stablepaint", 64, 2**63 - 2, ("shading", "flats"), True, "", 1.0, 2, guidance=1.5, variations=3
+    )
+    device, seen = Device("cpu", small_stablepaint), []
+    done = device.run(wish, [lineart], lambda *_: None, lambda variation, *_: seen.append(variation), lambda: False)
+    assert done.seeds == [2**63 - 2, 2**63 - 1, 0]
+    assert seen == [0, 1, 2] * 2
+    assert [list(layers) for layers in done.layers] == [["shading", "flats"]] * 3
+    assert done.layers[0]["flats"].shape == (48, 64, 4)
+    assert not np.array_equal(done.layers[0]["flats"], done.layers[1]["flats"])
+
+
+def test_a_sampling_takes_no_step_once_it_is_to_stop(small_stablepaint: Path, sketch: Callable[..., Pixels]) -> None:
+    line = sketch()
+    lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
+    wish = Wish(64, 48, "small-stablepaint", 64, 0, ("colour",), True, "", steps=100, variations=2)
+    steps: list[int] = []
+
+    def stop() -> bool:
+        return len(steps) >= 8
+
+    with pytest.raises(Cancelled):
+        Device("cpu", small_stablepaint).run(
+            wish, [lineart], lambda _, done, __: steps.append(done), lambda *_: None, stop
+        )
+    assert len(steps) == 8
 
 
 def test_lack_of_memory_is_told_from_bugs() -> None:

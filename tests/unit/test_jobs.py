@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.exchange import ALIGNED, Exchange, Places
-from engine.jobs import Cancelled, PixelCache, Queue, Request, Task
-from engine.wire.messages import Buffer
+from engine.jobs import LAYERS, Cancelled, PixelCache, Queue, Request, Task, read_request
+from engine.wire.messages import MAX_BUFFERS, MAX_PIXELS, MAX_VARIATIONS, Buffer, Message, ProtocolError
 
 
 def task(number: int, size: int = 10) -> Task:
@@ -20,6 +21,54 @@ def task(number: int, size: int = 10) -> Task:
 def pixels(name: str, size: int = 100, *, sent: bool = True) -> Buffer:
     data = name.encode() * size if sent else None
     return Buffer("lineart", size, 1, "L8", digest=name, codec="raw" if sent else "none", data=data)
+
+
+def asked(width: int = 64, height: int = 48, **body: Any) -> Request:
+    """What becomes of the body of a job."""
+    lineart = Buffer("lineart", width, height, "L8", digest="known", codec="none")
+    return read_request(Message("colorize", {"width": width, "height": height, **body}, buffers=[lineart]))[0]
+
+
+def test_what_is_wanted_of_a_sampling_is_read() -> None:
+    request = asked(strength=0.25, steps=12, guidance=1.5, variations=8)
+    assert (request.strength, request.steps, request.guidance, request.variations) == (0.25, 12, 1.5, 8)
+    whole = asked(strength=1, guidance=0)
+    assert (whole.strength, whole.guidance) == (1.0, 0.0)
+    assert isinstance(whole.strength, float)
+    older = asked()
+    assert (older.strength, older.steps, older.guidance, older.variations) == (None, None, None, 1)
+    assert asked(strength=None, steps=None, guidance=None, variations=None) == older
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "words"),
+    [
+        ("strength", [-0.01, 1.01, float("nan"), float("inf"), "0.5", True, [0.5]], "a number from 0 to 1$"),
+        ("steps", [0, 1001, -4, 2.0, "4", True], "a number from 1 to 1000$"),
+        ("guidance", [-1, 20.5, float("nan"), "1", False, {}], "a number from 0 to 20$"),
+        ("variations", [0, 9, 1.0, "2", True], "a number from 1 to 8$"),
+    ],
+)
+def test_numbers_of_a_sampling_that_make_no_sense_are_refused(key: str, values: list[Any], words: str) -> None:
+    for value in values:
+        with pytest.raises(ProtocolError, match=f"'{key}' should be {words}") as failure:
+            asked(**{key: value})
+        assert failure.value.code == "bad_job"
+
+
+def test_a_result_has_room_for_all_variations_but_not_for_any_size() -> None:
+    from engine.pipeline import MOST_VARIATIONS
+
+    assert MAX_VARIATIONS == MOST_VARIATIONS
+    assert MAX_VARIATIONS * len(LAYERS) <= MAX_BUFFERS
+    # All layers of one picture always may be asked for.
+    assert asked(MAX_PIXELS // 30000, 30000, layers=list(LAYERS)).pictures == 3
+    assert asked(4000, 3000, layers=list(LAYERS), variations=8).pictures == 24
+    with pytest.raises(ProtocolError, match="8 variations at 7000x5000") as failure:
+        asked(7000, 5000, layers=["flats", "shading"], variations=8)
+    assert failure.value.code == "too_large"
+    assert "at most 7 of them" in failure.value.hint
+    asked(7000, 5000, layers=["flats", "shading"], variations=7)
 
 
 def test_jobs_run_in_order_and_know_their_place() -> None:

@@ -37,6 +37,7 @@ from engine.wire import (
     sparse,
     write_connection,
 )
+from engine.wire.mailbox import Event, Mailbox
 from engine.wire.messages import CHANNELS, MAX_BUFFERS, MAX_HEADER, MAX_NAME
 from engine.wire.payload import prepare
 from engine.wire.sparse import BLOCK
@@ -260,6 +261,37 @@ def test_damaged_zlib_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
         Buffer("mask", 4, 3, "L8", codec="zlib", data=data).pixels()
     assert caught.value.code == "bad_pixels"
+
+
+def test_all_layers_of_eight_variations_fit_into_a_message() -> None:
+    layers = [
+        Buffer(name, 2, 1, "RGBA8", data=bytes([n] * 8)) for n in range(8) for name in ("flats", "shading", "colour")
+    ]
+    came = decode(encode(Message("result", {"seeds": [2**63 - 1 - n for n in range(8)]}, buffers=layers)))
+    assert [(b.role, bytes(b.pixels())) for b in came.buffers] == [(b.role, b.data) for b in layers]
+
+
+def test_of_previews_that_wait_the_newest_of_each_variation_is_kept() -> None:
+    mailbox = Mailbox()
+
+    def preview(variation: Any, step: int, job: str = "job") -> None:
+        seen = Buffer("colour", 1, 1, "L8", data=b"0")
+        mailbox.put(Event("preview", job, Message("preview", {"variation": variation, "step": step}, buffers=[seen])))
+
+    for step in range(3):
+        for variation in range(8):
+            preview(variation, step)
+    assert [e.message.body for e in mailbox.take()] == [{"variation": v, "step": 2} for v in range(8)]
+    # What makes no sense counts as the first.
+    for number, wrong in enumerate((None, -1, 8, "1", [1], {})):
+        preview(wrong, number)
+    assert [e.message.body["step"] for e in mailbox.take()] == [5]
+    preview(0, 0)
+    preview(7, 0)
+    preview(7, 0, "another")
+    mailbox.discard("job")
+    assert [e.id for e in mailbox.take()] == ["another"]
+    mailbox.close()
 
 
 @pytest.mark.parametrize(
