@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Dict, NamedTuple
 
 from . import building, history, layers
 from .background import Background
@@ -12,13 +13,14 @@ from .i18n import tr
 from .inputs import Inputs
 from .pixels import Picture
 from .qt import QtCore, QtGui, Signal
+from .sheet import Sheet, split
 
 LAYERS = {"layers": ["flats", "shading"], "colour": ["colour"]}
 """What the engine is asked for, by the kind of output."""
-PASSED_ON = ("model", "size", "steps", "strength", "guidance")
+PASSED_ON = ("model", "size", "seed", "steps", "strength", "guidance")
 """Options that go to the engine as they are."""
 PREVIEW = 640
-"""Pixels of the longer side of the picture shown in the docker."""
+"""Pixels of the longer side of the picture shown in the docker, of several variations the longer side of all."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,33 @@ class Order:
     Attributes:
         inputs: what it is made of.
         options: what was set.
-        seed: for models that draw lots.
-        apply: put the result into the document.
+        variations: how many results to make; a single one is put into the document, several are only offered.
         live: it only follows the strokes.
     """
 
     inputs: Inputs
     options: dict[str, Any]
-    seed: int = 0
-    apply: bool = True
+    variations: int = 1
     live: bool = False
+
+    @cached_property
+    def sheet(self) -> Sheet:
+        """What is shown of it on its way."""
+        return Sheet(self.inputs.width, self.inputs.height, self.variations, PREVIEW)
+
+
+class Made(NamedTuple):
+    """One variation as it came.
+
+    Attributes:
+        pictures: by layer.
+        packed: the same as zlib, where they came so; else empty.
+        seen: a QImage of it with its lines.
+    """
+
+    pictures: Dict[str, Picture]
+    packed: Dict[str, Picture]
+    seen: Any
 
 
 class Colouring(QtCore.QObject):
@@ -48,7 +67,7 @@ class Colouring(QtCore.QObject):
     noted = Signal(str, str)
     """A word that is no failure, and what can be done about it."""
     previewed = Signal(object)
-    """A QImage of what is coming."""
+    """A QImage to look at, of what has come or is coming; None where there is nothing."""
     results_changed = Signal()
     live_done = Signal(object, object, object)
     """The order of a live job, its pictures, and a QImage to look at."""
@@ -67,6 +86,8 @@ class Colouring(QtCore.QObject):
         self.preparing = self.arriving = 0
         self._steps: list[Iterator[Any]] = []
         self._generation = 0
+        self._shown: Any = None
+        self._passing = False
 
     @property
     def busy(self) -> bool:
@@ -75,13 +96,11 @@ class Colouring(QtCore.QObject):
 
     def run(self, inputs: Inputs, options: dict[str, Any], variations: int = 1) -> None:
         """Colour; one result is put into the document, several are only offered."""
-        seed = int(options.get("seed", 0))
-        self._send([Order(inputs, options, seed + i, apply=variations == 1) for i in range(variations)])
+        self._send(Order(inputs, options, variations))
 
     def run_live(self, inputs: Inputs, options: dict[str, Any], digests: dict[str, str]) -> None:
         """Colour for live mode; older live jobs of the document end by it."""
-        order = Order(inputs, options, int(options.get("seed", 0)), apply=False, live=True)
-        self._submit(order, digests)
+        self._submit(Order(inputs, options, live=True), digests)
 
     def digests(
         self, inputs: Inputs, then: Callable[[dict[str, str]], None], failed: Callable[[Exception], None] | None = None
@@ -94,11 +113,14 @@ class Colouring(QtCore.QObject):
         self.background.run(work, then, failed or self._stumbled)
 
     def cancel(self) -> None:
-        """Give up everything that is under way, also what was not sent yet."""
+        """Give up everything that is under way, also what was not sent yet; nothing comes of it any more."""
         self._generation += 1
         self.preparing = 0
-        for job in list(self.jobs):
+        jobs = list(self.jobs)
+        self.jobs.clear()
+        for job in jobs:
             self.session.cancel(job)
+        self._show_finished()
         self.open_changed.emit()
 
     def cancel_live(self) -> None:
@@ -120,7 +142,7 @@ class Colouring(QtCore.QObject):
 
     # Jobs
 
-    def _send(self, orders: list[Order]) -> None:
+    def _send(self, order: Order) -> None:
         generation = self._generation
         self.preparing += 1
         self.open_changed.emit()
@@ -129,18 +151,20 @@ class Colouring(QtCore.QObject):
             if generation != self._generation:
                 return
             self.preparing -= 1
-            for order in orders:
-                self._submit(order, digests)
+            self._submit(order, digests)
 
-        self.digests(orders[0].inputs, ready)
+        self.digests(order.inputs, ready)
 
     def message(
-        self, inputs: Inputs, options: dict[str, Any], digests: dict[str, str], seed: int = 0
+        self, inputs: Inputs, options: dict[str, Any], digests: dict[str, str], variations: int = 1
     ) -> tuple[dict[str, Any], list[Any]]:
         """Body and buffers of a job, as the protocol wants them."""
         body = {key: options[key] for key in PASSED_ON if options.get(key) is not None}
-        body.update(width=inputs.width, height=inputs.height, seed=seed, order="BGRA8", trim=True)
+        body.update(width=inputs.width, height=inputs.height, order="BGRA8", trim=True)
         body["layers"] = LAYERS[options.get("output", "layers")]
+        if variations > 1:
+            # None of them is wanted at once, and as they are eight large ones would fill the memory.
+            body.update(variations=variations, compress=True)
         buffers = [
             self.wire.Buffer(role, p.width, p.height, p.order, p.x, p.y, digests[role], data=p.view)
             for role, p in inputs.pictures.items()
@@ -149,7 +173,7 @@ class Colouring(QtCore.QObject):
 
     def _submit(self, order: Order, digests: dict[str, str]) -> None:
         options = {**order.options, "output": "colour"} if order.live else order.options
-        body, buffers = self.message(order.inputs, options, digests, order.seed)
+        body, buffers = self.message(order.inputs, options, digests, order.variations)
         body["preview"] = not order.live
         if order.live:
             body["slot"] = "live " + order.inputs.document
@@ -159,7 +183,7 @@ class Colouring(QtCore.QObject):
                 body,
                 buffers,
                 lambda outcome: self._ended(job[0], outcome),
-                on_preview=lambda body, buffers: self._preview(order, body, buffers),
+                on_preview=lambda body, buffers: self._preview(job[0], body, buffers),
             )
         )
         self.jobs[job[0]] = order
@@ -171,27 +195,36 @@ class Colouring(QtCore.QObject):
             return
         if outcome.kind == "error":
             self.failed.emit(outcome.cause, outcome.remedy)
-        elif outcome.kind == "result":
+        if outcome.kind == "result":
             self._take(order, outcome)
+        else:
+            self._show_finished()
         self.open_changed.emit()
 
     def _take(self, order: Order, outcome: Any) -> None:
         """Make pictures of what came, away from the window's thread: copying and shrinking large ones takes long."""
+        # The last first: the list has the newest first, and so shows them in the order of the sheet.
+        for place, (seed, buffers) in reversed(list(enumerate(split(outcome.body, outcome.buffers)))):
+            self._take_one(order, outcome.body, place, seed, buffers)
+
+    def _take_one(self, order: Order, body: dict[str, Any], place: int, seed: int, buffers: list[Any]) -> None:
         generation = self._generation
         self.arriving += not order.live
 
-        def work() -> tuple[dict[str, Picture], Any]:
-            pictures = {
-                b.role: Picture(bytes(b.pixels()), b.x, b.y, b.width, b.height, b.order) for b in outcome.buffers
-            }
-            return pictures, history.small_picture(order.inputs, pictures, PREVIEW)
+        def work() -> Made:
+            pictures = {b.role: Picture(bytes(b.pixels()), b.x, b.y, b.width, b.height, b.order) for b in buffers}
+            seen = history.small_picture(order.inputs, pictures, PREVIEW)
+            if order.variations == 1 or any(b.codec != "zlib" for b in buffers):
+                return Made(pictures, {}, seen)
+            return Made({}, {b.role: replace(pictures[b.role], data=bytes(b.data)) for b in buffers}, seen)
 
-        def then(made: tuple[dict[str, Picture], Any]) -> None:
+        def then(made: Made) -> None:
             self.arriving -= not order.live
             if order.live:
-                self.live_done.emit(order, *made)
+                self._keep_shown(made.seen)
+                self.live_done.emit(order, made.pictures, made.seen)
             elif generation == self._generation:
-                self._arrived(order, outcome.body, *made)
+                self._arrived(order, body, place, seed, made)
             self.open_changed.emit()
 
         def failed(failure: Exception) -> None:
@@ -200,26 +233,31 @@ class Colouring(QtCore.QObject):
 
         self.background.run(work, then, failed)
 
-    def _arrived(self, order: Order, body: dict[str, Any], pictures: dict[str, Picture], seen: Any) -> None:
-        inputs = order.inputs
+    def _arrived(self, order: Order, body: dict[str, Any], place: int, seed: int, made: Made) -> None:
         smooth, aspect = QtCore.Qt.TransformationMode.SmoothTransformation, QtCore.Qt.AspectRatioMode.KeepAspectRatio
+        pictures = made.pictures
         result = history.Result(
             self.history.next_id(),
-            replace(inputs, pictures={}),
+            replace(order.inputs, pictures={}),
             dict(order.options),
             pictures,
-            seen.scaled(history.THUMB, history.THUMB, aspect, smooth),
-            order.seed,
+            made.seen.scaled(history.THUMB, history.THUMB, aspect, smooth),
+            seed,
             float(body.get("seconds", 0.0)),
             str(body.get("note", "")),
+            packed=made.packed,
         )
         self.history.add(result)
-        self.previewed.emit(seen)
+        order.sheet.draw(place, made.seen)
+        self._show(order.sheet.image)
         if result.note:
             self.noted.emit(result.note, "")
-        if order.apply:
+        if order.variations == 1:
             self._put(result, pictures)
-        self.background.run(lambda: history.pack(pictures), lambda packed: self._packed(result, packed), self._stumbled)
+        if pictures:
+            self.background.run(
+                lambda: history.pack(pictures), lambda packed: self._packed(result, packed), self._stumbled
+            )
         self.results_changed.emit()
 
     def _packed(self, result: history.Result, packed: dict[str, Picture]) -> None:
@@ -227,20 +265,32 @@ class Colouring(QtCore.QObject):
         self.history.trim()
         self.results_changed.emit()
 
-    def _preview(self, order: Order, body: dict[str, Any], buffers: list[Any]) -> None:
-        if not buffers or order.live:
+    def _preview(self, job: str, body: dict[str, Any], buffers: list[Any]) -> None:
+        """Show what is coming: all variations side by side, for the artist to cancel where none will do."""
+        order, place = self.jobs.get(job), body.get("variation", 0)
+        if not buffers or order is None or place not in range(order.variations):
             return
-        seen = buffers[0]
-        image = QtGui.QImage(
-            bytes(seen.pixels()), seen.width, seen.height, seen.width * 4, QtGui.QImage.Format.Format_RGBA8888
-        )
-        ground, scale = history.white_ground(order.inputs, PREVIEW)
-        painter = QtGui.QPainter(ground)
-        x, y, w, h = (body[key] * scale for key in ("x", "y", "width", "height"))
-        painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawImage(QtCore.QRectF(x, y, w, h), image)
-        painter.end()
-        self.previewed.emit(ground)
+        seen, sheet = buffers[0], order.sheet
+        pixels = bytes(seen.pixels())
+        if sheet.lines is None:
+            sheet.lines = history.small_lines(order.inputs, sheet.scale)
+        image = QtGui.QImage(pixels, seen.width, seen.height, seen.width * 4, QtGui.QImage.Format.Format_RGBA8888)
+        sheet.draw(place, image, (body["x"], body["y"], body["width"], body["height"]))
+        self._passing = True
+        self.previewed.emit(sheet.image)
+
+    def _show(self, image: Any) -> None:
+        """Show a picture that is finished."""
+        self._keep_shown(image)
+        self.previewed.emit(image)
+
+    def _keep_shown(self, image: Any) -> None:
+        self._shown, self._passing = image, False
+
+    def _show_finished(self) -> None:
+        """Take a preview away of which nothing has come."""
+        if self._passing:
+            self._show(self._shown)
 
     def _stumbled(self, failure: Exception) -> None:
         self.preparing = 0
@@ -256,6 +306,7 @@ class Colouring(QtCore.QObject):
         result: history.Result | None = self.history.find(ident)
         if result is None:
             return None
+        self._show(result.thumb)
         if result.pictures:
             self._put(result, result.pictures)
         else:

@@ -199,7 +199,9 @@ class ColorizeDocker(DockWidget):
         self.colouring.run(inputs, options, int(options.get("variations", 1)))
 
     def _live_inputs(self, document: Any) -> tuple[Inputs, dict[str, Any]]:
-        return collect(document, self.choices.of(document), self._model()), self.panel.options()
+        # Only one can be followed, so how many Colorize makes changes nothing here.
+        options = {key: value for key, value in self.panel.options().items() if key != "variations"}
+        return collect(document, self.choices.of(document), self._model()), options
 
     def _model(self) -> dict[str, Any]:
         name = self.panel.options().get("model", "")
@@ -280,7 +282,6 @@ class ColorizeDocker(DockWidget):
         self.panel.say("", "")
         result = self.colouring.apply(ident)
         if result is not None:
-            self.panel.set_preview(result.thumb)
             # One of several was chosen: the next press should make that one again.
             self.panel.set_options({**result.options, "seed": result.seed, "variations": 1})
             settings.write("options", self.panel.options())
@@ -360,7 +361,13 @@ def _item(result: Any, applied: list[str]) -> ResultItem:
     parts = [str(options.get("model", "")), size, tr("{seconds:.1f} s").format(seconds=result.seconds)]
     if "seed" in options:
         parts.append(tr("seed {seed}").format(seed=result.seed))
-    parts.extend(f"{key} {options[key]}" for key in ("strength", "steps", "guidance") if key in options)
+    if "strength" in options:
+        parts.append(f"{tr('Strength')} {options['strength']:.0%}")
+    parts.extend(
+        f"{name} {options[key]:g}"
+        for key, name in (("steps", tr("Steps")), ("guidance", tr("Guidance")))
+        if key in options
+    )
     caption = tr("seed {seed}").format(seed=result.seed) if "seed" in options else tr("No. {n}").format(n=result.id)
     return ResultItem(result.id, result.thumb, caption, "\n".join(p for p in parts if p), result.node in applied)
 

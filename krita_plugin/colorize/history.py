@@ -89,15 +89,6 @@ class History:
         return next((r for r in self.results if r.id == ident), None)
 
 
-def white_ground(inputs: Inputs, longest: int) -> tuple[Any, float]:
-    """A white QImage of the canvas's shape with at most so many pixels a side, and how much smaller it is."""
-    scale = min(1.0, longest / max(inputs.width, inputs.height))
-    width, height = max(1, round(inputs.width * scale)), max(1, round(inputs.height * scale))
-    image = QtGui.QImage(width, height, QtGui.QImage.Format.Format_RGB32)
-    image.fill(QtCore.Qt.GlobalColor.white)
-    return image, scale
-
-
 def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) -> Any:
     """The result with its lines on white, as a QImage.
 
@@ -106,7 +97,8 @@ def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) ->
         pictures: ``flats`` and ``shading``, or ``colour``.
         longest: pixels of the longer side.
     """
-    image, scale = white_ground(inputs, longest)
+    scale = min(1.0, longest / max(inputs.width, inputs.height))
+    image = _white(inputs, scale)
     painter = QtGui.QPainter(image)
     context = inputs.pictures.get("context")
     if context is not None:
@@ -117,6 +109,23 @@ def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) ->
     painter.setCompositionMode(QtGui.QPainter.CompositionMode.CompositionMode_Multiply)
     _draw(painter, inputs.pictures["lineart"], scale)
     painter.end()
+    return image
+
+
+def small_lines(inputs: Inputs, scale: float) -> Any:
+    """The lineart on white, so much smaller, as a QImage."""
+    image = _white(inputs, scale)
+    painter = QtGui.QPainter(image)
+    _draw(painter, inputs.pictures["lineart"], scale)
+    painter.end()
+    return image
+
+
+def _white(inputs: Inputs, scale: float) -> Any:
+    """A white QImage of the canvas's shape."""
+    width, height = max(1, round(inputs.width * scale)), max(1, round(inputs.height * scale))
+    image = QtGui.QImage(width, height, QtGui.QImage.Format.Format_RGB32)
+    image.fill(QtCore.Qt.GlobalColor.white)
     return image
 
 

@@ -122,4 +122,6 @@ class Pace:
 def _kind(job: Job) -> Hashable:
     """What the length of a job depends on, but for the drawing itself."""
     body = job.body
-    return repr([body.get(k) for k in ("width", "height", "model", "size", "steps", "layers")])
+    kind = [body.get(k) for k in ("width", "height", "model", "size", "steps", "variations", "layers")]
+    # Without strength no steps are taken, and any other guidance than 1 takes two rounds for each.
+    return repr([*kind, body.get("strength") == 0, body.get("guidance") == 1])

@@ -10,7 +10,7 @@ from .i18n import tr
 from .qt import QtCore, QtWidgets, Signal
 
 OUTPUTS = ("layers", "colour")
-_MAX_SEED = 2**31 - 1  # of a Qt number box; the protocol takes more
+_MAX_SEED = 2**31 - 8  # of a Qt number box, so that the seeds of further variations fit too; the protocol takes more
 # Values that belong to a model; another model has defaults of its own.
 _OF_MODEL = ("size", "steps", "strength", "guidance")
 
@@ -39,7 +39,7 @@ class OptionsForm(QtWidgets.QWidget):
         self._seed = SpinBox("seed_spin", 0, _MAX_SEED)
         self._steps = SpinBox("steps_spin", 1, 200)
         self._strength = SpinBox("strength_spin", 0, 100, 5, tr(" %"))
-        self._guidance = DoubleSpinBox("guidance_spin", 0.0, 30.0, 0.5)
+        self._guidance = DoubleSpinBox("guidance_spin", 0.0, 20.0, 0.5)
         self._dice = tool_button("seed_button", tr("Take another seed"), tr("Another seed"))
         self._add("model", tr("Mo&del"), self._model, tr("The model that colours"))
         self._add("output", tr("Result"), self._output, tr("Flats and shading as layers of a group, or one layer"))
@@ -54,10 +54,10 @@ class OptionsForm(QtWidgets.QWidget):
         self._add("seed", tr("Seed"), self._seed, tip, seed)
         tip = tr("Rounds that the model takes. More is slower and often cleaner")
         self._add("steps", tr("Steps"), self._steps, tip)
-        self._add(
-            "strength", tr("Strength"), self._strength, tr("How far the model may go from what is painted already")
-        )
-        self._add("guidance", tr("Guidance"), self._guidance, tr("How closely the model keeps to your hints"))
+        tip = tr("How far the model may go from its best guess: 0 % is the guess itself, 100 % is free")
+        self._add("strength", tr("Strength"), self._strength, tip)
+        tip = tr("How closely the model keeps to your hints: 1 as it has learned to; any other takes twice as long")
+        self._add("guidance", tr("Guidance"), self._guidance, tip)
         self._connect()
         self._refresh_icons()
         self._show()

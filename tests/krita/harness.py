@@ -198,12 +198,12 @@ class Home:
         assert ran.returncode == 0, f"{' '.join(command)}\n{ran.stdout}{ran.stderr}"
         return ran.stdout
 
-    def draw_lots(self) -> None:
-        """Have the installed plugin start an engine with a second model, which draws lots; see ``lots/launch.py``."""
-        setup = self.data / "colorize" / "setup.json"
-        values = json.loads(setup.read_text())
-        at = values["command"].index("-m")
-        setup.write_text(json.dumps({**values, "command": [*values["command"][:at], str(HERE / "lots" / "launch.py")]}))
+    def small_stablepaint(self) -> None:
+        """Put a small StablePaint among this user's weights, which come before the shipped ones."""
+        path = self.path / ".local" / "share" / "colorize" / "weights" / "stablepaint.safetensors"
+        command = [ENGINE_PYTHON, str(HERE / "small_stablepaint.py"), str(path)]
+        ran = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
 
     def pip_environment(self) -> dict[str, str]:
         """The environment for the installer: this user, but the machine's own registry of packages."""

@@ -39,8 +39,6 @@ def main() -> None:
             home = harness.Home(out / f"home-{name}")
             home.configure(settings)
             home.install()
-            if name == "variations":
-                home.draw_lots()
             harness.run(
                 home,
                 scenario,

@@ -192,6 +192,16 @@ def test_an_edited_number_is_told_when_it_is_done(panel: Any, part: Callable[[st
     assert panel.options()["seed"] > 0
 
 
+def test_numbers_stay_within_what_the_engine_takes(panel: Any, part: Callable[[str], Any]) -> None:
+    panel.set_models([RICH])
+    panel.set_sections({"options": True})
+    for name, low, high in (("variations_spin", 1, 8), ("steps_spin", 1, 200), ("guidance_spin", 0, 20)):
+        assert (part(name).minimum(), part(name).maximum()) == (low, high)
+    part("strength_spin").setValue(1000)
+    assert panel.options()["strength"] == 1.0
+    assert "best guess" in part("strength_spin").toolTip()
+
+
 # ----- preview and results
 
 

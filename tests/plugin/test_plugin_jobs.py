@@ -67,6 +67,23 @@ def test_a_job_like_an_earlier_one_is_estimated_by_it(clock: Clock) -> None:
     assert pace.left(other) < 0
 
 
+def test_variations_and_steps_are_estimated_by_jobs_with_as_many(clock: Clock) -> None:
+    from colorize.jobs import Pace
+
+    pace, first = Pace(), new_job(variations=4, steps=4, strength=0.5, guidance=1.0)
+    run(first, clock, 1, 2, 2, 2, 2, 3, 3, 3, 3)
+    pace.learn(first)
+
+    def left(**body: Any) -> float:
+        job = new_job(**{"variations": 4, "steps": 4, "strength": 0.5, "guidance": 1.0, **body})
+        job.progress("regions", 0, 14)
+        return float(pace.left(job))
+
+    assert left() == left(strength=0.9) == 21
+    # Twice the rounds with guidance, none without strength.
+    assert left(variations=2) == left(steps=8) == left(guidance=3.0) == left(strength=0.0) == -1
+
+
 def test_the_first_of_its_kind_is_estimated_by_its_steps(clock: Clock) -> None:
     from colorize.jobs import Pace
 

@@ -66,7 +66,7 @@ def test_a_job_starts_the_engine_and_krita_leaves_none_behind(make: Make, place:
     assert states[-1] == "ready"
     assert "busy" in states
     assert desk.session.status.device == "cpu"
-    assert [m["name"] for m in desk.session.models] == ["stenciltorch", "paintstorch"]
+    assert [m["name"] for m in desk.session.models][:2] == ["stenciltorch", "paintstorch"]
     assert all(stage and 0 <= step <= total for stage, step, total in desk.progress)
     assert desk.longest < 0.1  # Krita was never held up
     began = time.monotonic()

@@ -176,6 +176,18 @@
             <translation>graine {seed}</translation>
         </message>
         <message>
+            <source>Strength</source>
+            <translation>Force</translation>
+        </message>
+        <message>
+            <source>Steps</source>
+            <translation>Passes</translation>
+        </message>
+        <message>
+            <source>Guidance</source>
+            <translation>Fidélité</translation>
+        </message>
+        <message>
             <source>No. {n}</source>
             <translation>Nº {n}</translation>
         </message>
@@ -372,24 +384,12 @@
             <translation>Nombre de passes du modèle. Plus il y en a, plus c’est lent et souvent net</translation>
         </message>
         <message>
-            <source>Steps</source>
-            <translation>Passes</translation>
+            <source>How far the model may go from its best guess: 0 % is the guess itself, 100 % is free</source>
+            <translation>Jusqu’où le modèle peut s’écarter de sa meilleure estimation : 0 % la donne telle quelle, 100 % le laisse libre</translation>
         </message>
         <message>
-            <source>Strength</source>
-            <translation>Force</translation>
-        </message>
-        <message>
-            <source>How far the model may go from what is painted already</source>
-            <translation>Jusqu’où le modèle peut s’écarter de ce qui est déjà peint</translation>
-        </message>
-        <message>
-            <source>Guidance</source>
-            <translation>Fidélité</translation>
-        </message>
-        <message>
-            <source>How closely the model keeps to your hints</source>
-            <translation>À quel point le modèle suit vos touches</translation>
+            <source>How closely the model keeps to your hints: 1 as it has learned to; any other takes twice as long</source>
+            <translation>À quel point le modèle suit vos touches : 1 comme il l’a appris ; toute autre valeur prend deux fois plus de temps</translation>
         </message>
         <message>
             <source>{n} variations</source>

@@ -1,11 +1,11 @@
-"""A model that draws lots (see ../lots): its options, variations as thumbnails, a click to use one, the history.
+"""StablePaint: its options, previews, variations as thumbnails, a click to use one, cancelling, the history.
 
 Krita is started with the lineart of examples/three_friends. Args: shot (file for a screenshot of the docker).
 """
 
 import steps
 
-SEED, COUNT = 5, 4
+SEED, COUNT, STEPS = 5, 4, 6
 HINTED, FREE = (318, 282), (460, 275)
 """A stroke on the woman's shirt, and the boy's shirt without any."""
 IN_THE_WAY = ("PresetDocker", "sharedtooldocker", "ColorSelectorNg", "HistogramDocker")
@@ -25,6 +25,7 @@ def scenario(t):
     yield from t.settle(document)
     yield from options_by_model(t)
     yield from variations(t, document)
+    yield from cancelled(t, document)
     yield from two_in_the_picture(t, document)
     yield from settings_come_back(t)
     yield from after_closing(t, document)
@@ -35,24 +36,56 @@ def options_by_model(t):
     yield from steps.press(t, "options_section_button")
     yield from choose(t, "model_combo", "stenciltorch")
     t.equal(shown(t), ["size_spin"], "options of the shipped model")
-    yield from choose(t, "model_combo", "lots")
-    t.equal(shown(t), ["size_spin", "variations_spin", "seed_spin", "steps_spin"], "options of a model that draws lots")
-    t.equal(t.child("QSpinBox", "steps_spin").value(), 8, "steps by default")
+    yield from choose(t, "model_combo", "stablepaint")
+    t.equal(shown(t), list(BOXES), "options of a model that draws lots")
+    model = next(m for m in t.docker().session.models if m["name"] == "stablepaint")
+    t.equal(t.child("QSpinBox", "steps_spin").value(), model["steps"], "steps by default")
+    t.equal(t.child("QSpinBox", "strength_spin").value(), round(100 * model["strength"]), "strength by default")
 
 
 def variations(t, document):
-    """Four thumbnails, and the document is as it was."""
+    """Four thumbnails of one job, shown side by side while they come, and the document is as it was."""
     yield from enter(t, "seed_spin", SEED)
     yield from enter(t, "variations_spin", COUNT)
+    yield from enter(t, "steps_spin", STEPS)
     tree, before, undo = t.tree(document), t.digest(document), undo_steps(t)
+    asked, seen, colouring = [], [], t.docker().colouring
+    message = colouring.message
+    colouring.message = lambda *given: asked.append(message(*given)) or asked[-1]
+    colouring.previewed.connect(lambda image: seen.append((gallery(t).count(), image.width(), image.height())))
     yield from steps.press(t, "colorize_button")
     yield from t.until(lambda: gallery(t).count() == COUNT or steps.text(t, "message_label"), "four results")
     yield from steps.ready(t)
-    t.equal(captions(t), [f"seed {SEED + n}" for n in reversed(range(COUNT))], f"the thumbnails; {steps.trouble(t)}")
+    colouring.message = message
+    t.data["jobs"] = [body.get("variations") for body, _ in asked]
+    t.data["previews"] = sum(not count for count, *_ in seen)
+    shape = document.width() / document.height()
+    t.check(all(abs(w / h / shape - 1) < 0.05 for _, w, h in seen), f"two by two pictures of the canvas: {seen}")
+    t.equal(captions(t), [f"seed {SEED + n}" for n in range(COUNT)], f"the thumbnails; {steps.trouble(t)}")
     t.equal(t.tree(document), tree, "the layers")
     t.check(t.digest(document) == before, "the picture is as it was")
     t.equal(undo_steps(t), undo, "steps to undo")
     t.equal(applied(t), [], "marked as in the picture")
+
+
+def cancelled(t, document):
+    """Cancel gives up all variations, and takes the preview of them away."""
+    tree, before, found = t.tree(document), t.digest(document), captions(t)
+    preview = t.child("QWidget", "preview")
+    shown, passing = preview.image().copy(), []
+    t.docker().colouring.previewed.connect(passing.append)
+    yield from enter(t, "steps_spin", 200)
+    yield from steps.press(t, "colorize_button")
+    yield from t.until(lambda: len(passing) > COUNT, "previews")
+    t.check(preview.image() != shown, "a preview is shown")
+    yield from steps.press(t, "cancel_button")
+    yield from steps.ready(t)
+    yield from t.settle(document)
+    t.check(preview.image() == shown, "the preview of what is finished")
+    t.equal(captions(t), found, "the thumbnails")
+    t.equal(t.tree(document), tree, "the layers")
+    t.check(t.digest(document) == before, "the picture is as it was")
+    yield from enter(t, "steps_spin", STEPS)
 
 
 def two_in_the_picture(t, document):
@@ -78,7 +111,7 @@ def two_in_the_picture(t, document):
     yield from use(t, document, other)
     t.equal(sorted(steps.results(t, document)), ["Colorize", "Colorize 2"], "results in the picture")
     t.equal(undo_steps(t), undo + 2, "steps to undo")
-    t.equal(applied(t), [one, other], "marked as in the picture")
+    t.equal(applied(t), [other, one], "marked as in the picture")
     flats = [t.node(document, *path, "Flats") for path in (["Colorize"], ["Colorize", "Colorize 2"])]
     hinted, free = ([bytes(f.pixelData(*at, 1, 1)) for f in flats] for at in (HINTED, FREE))
     hint = bytes(t.node(document, "Colouring", "Hints").pixelData(*HINTED, 1, 1))
@@ -108,10 +141,10 @@ def settings_come_back(t):
     yield from choose(t, "model_combo", "stenciltorch")
     yield from click_result(t, f"seed {SEED + 3}")
     yield from t.until(lambda: len(applied(t)) == 3, "the result")
-    t.equal(t.child("QComboBox", "model_combo").currentData(), "lots", "the model")
+    t.equal(t.child("QComboBox", "model_combo").currentData(), "stablepaint", "the model")
     t.equal(t.child("QComboBox", "output_combo").currentData(), "layers", "the kind of result")
-    found = {name: t.child("QSpinBox", name).value() for name in ("seed_spin", "steps_spin")}
-    t.equal(found, {"seed_spin": SEED + 3, "steps_spin": 8}, "the settings")
+    found = {name: t.child("QSpinBox", name).value() for name in ("seed_spin", "steps_spin", "variations_spin")}
+    t.equal(found, {"seed_spin": SEED + 3, "steps_spin": STEPS, "variations_spin": 1}, "the settings")
 
 
 def after_closing(t, document):
@@ -168,7 +201,7 @@ def choose(t, name, value):
 
 def enter(t, name, value):
     """Type a number into a box."""
-    box = t.child("QSpinBox", name)
+    box = t.child("QAbstractSpinBox", name)
     yield from t.click(box)
     yield from t.xdotool("key", "ctrl+a", "type", str(value))
     yield from t.xdotool("key", "Return")
@@ -188,7 +221,7 @@ def captions(t):
 
 
 def applied(t):
-    """Captions of the thumbnails that are marked as in the picture, in the order of their making."""
+    """Captions of the thumbnails that are marked as in the picture, in the order of the list."""
     role = t.QtCore.Qt.ItemDataRole.AccessibleTextRole
     return [item.text() for item in items(t) if str(item.data(role)).endswith(", in the picture")]
 
