@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.models.base import ModelOutputs
 from engine.models.stablepaint import StablePaint
+from engine.sampling.noise import grid_sizes, mix_noise
 from training.colour import to_oklab
 from training.data.chance import Chance, rand, randn
 from training.losses import LossWeights, total_loss
@@ -105,7 +106,10 @@ class DenoiserLearner(nn.Module):
             guess = net.context(guides)
             difference = (net.vae.latent(batch.target) - guess).float()
             t = draw_times(part.chance, len(difference))
-            noise = randn(part.chance, *difference.shape)
+            rows, channels, height, width = difference.shape
+            white = randn(part.chance, rows, channels, height, width)
+            grids = [randn(part.chance, rows, channels, *size) for size in grid_sizes(height, width)]
+            noise = mix_noise(white, grids)
             share = t.view(-1, 1, 1, 1)
             x = (1 - share) * difference + share * noise
             conditions = net.conditions(guides, guess)

@@ -3,8 +3,9 @@
 Three networks: a VAE between pictures and small latent maps (``vae``), a context encoder that guesses the
 illustration's latent c from lineart, hints, mask and known pixels, and a denoiser (``denoiser``) that draws how the
 illustration differs from the guess. What is drawn is the difference r = z - c along the straight path
-x_t = (1 - t) r + t e; that is the path z_t = (1 - t) z + t (c + e), whose noise lies round the guess. So strength s
-starts from c + s e at t = s: 0 is the guess itself, 1 is free of it but for what the denoiser reads from its inputs.
+x_t = (1 - t) r + t e with normal noise e; that is the path z_t = (1 - t) z + t (c + e), whose noise lies round the
+guess. So strength s starts from c + s e at t = s: 0 is the guess itself, 1 is free of it but for what the denoiser
+reads from its inputs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from engine.models.hint_prior import flood_hints
 from engine.models.stenciltorch import GlobalAttention
 from engine.models.vae import CELL, Vae
 from engine.sampling.diffusion import ddim, ddpm, linear_schedule
+from engine.sampling.noise import grid_sizes, mix_noise
 from engine.sampling.path import Kept, even_times, keep
 from engine.sampling.straight import euler, heun
 
@@ -233,12 +235,18 @@ class StablePaint(nn.Module):
 
 
 class Noise:
-    """Standard normal noise with a stream of its own per picture, made on the CPU so that every device draws alike."""
+    """Normal noise (``mix_noise``) with a stream of its own per picture, made on the CPU: all devices draw alike."""
 
     def __init__(self, seeds: tuple[int, ...]) -> None:
         self.streams = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, like: Tensor) -> Tensor:
         """Noise of the shape of ``like``, a sample per stream."""
-        made = [torch.randn(like.shape[1:], generator=stream) for stream in self.streams]
-        return torch.stack(made).to(like.device, like.dtype)
+        channels, height, width = like.shape[1:]
+
+        def normal(h: int, w: int) -> Tensor:
+            return torch.stack([torch.randn(channels, h, w, generator=stream) for stream in self.streams])
+
+        white = normal(height, width)
+        made = mix_noise(white, [normal(*size) for size in grid_sizes(height, width)])
+        return made.to(like.device, like.dtype)
