@@ -90,15 +90,21 @@ def _square(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 @torch.no_grad()
+def rebuild(net: StablePaint, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The VAE's round trip of an HxWx3 picture whose sides are multiples of ``CELL``."""
+    device = next(net.parameters()).device
+    x = torch.from_numpy(np.array(picture)).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
+    _, shaded = net.vae.decode(net.vae.latent(x))
+    seen = ((shaded[0].clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).byte().cpu().numpy()
+    return np.asarray(seen, np.uint8)
+
+
 def round_trip(net: StablePaint, pictures: list[NDArray[np.uint8]], side: int) -> dict[str, float]:
     """PSNR in dB and mean CIEDE2000 of the VAE's round trip, means over the middle squares of HxWx3 uint8 pictures."""
-    device = next(net.parameters()).device
     psnr, difference = [], []
     for picture in pictures:
         truth = _square(picture, side)
-        x = torch.from_numpy(truth).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
-        _, shaded = net.vae.decode(net.vae.latent(x))
-        rebuilt = ((shaded[0].clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).byte().cpu().numpy()
+        rebuilt = rebuild(net, truth)
         error = float(np.mean((rebuilt.astype(np.float64) - truth) ** 2))
         psnr.append(10 * math.log10(255**2 / max(error, 1e-9)))
         unit = [np.divide(p[::2, ::2], 255, dtype=np.float32) for p in (rebuilt, truth)]

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from engine.models.checkpoint import save_model
 from engine.models.stenciltorch import Compact, CompactConfig
+from training.evaluation.changes import change_table, compare_relative
 from training.evaluation.command import evaluate
 from training.evaluation.heldout import FULL
 from training.evaluation.methods import Baseline, Checkpoint
@@ -201,6 +202,13 @@ def test_wrong_use_is_explained_with_exit_code_2(run: Callable[..., Result], tmp
         ("--features", str(tmp_path / "no.safetensors")): "no safetensors file",
         ("--split", "other"): "no pictures marked",
         ("--device", "abacus"): "no device 'abacus'",
+        ("--sampling", "steps=4"): "stenciltorch draws no lots, so it cannot be measured with steps=4",
+        ("--sampling", "speed=4"): "'speed=4' is no setting",
+        ("--sampling", "steps=four"): "steps=four is no number",
+        ("--sampling", "steps=4,steps=8"): "names steps twice",
+        ("--sampling", "sampler=dice"): "the sampler 'dice' cannot be used",
+        ("--sampling", "other:steps=4"): "no model is named 'other'",
+        ("--reference", "steps=4"): "nothing can be held against --reference steps=4",
     }
     for arguments, message in cases.items():
         # A split that is named replaces the usual one.
@@ -213,6 +221,84 @@ def test_wrong_use_is_explained_with_exit_code_2(run: Callable[..., Result], tmp
     done = CliRunner().invoke(evaluate, [str(empty), str(tmp_path / "out")])
     assert done.exit_code == 2
     assert "holds no manifest.csv" in done.output
+
+
+def test_settings_of_one_file_are_measured_side_by_side_and_held_against_a_reference(
+    run: Callable[..., Result], tmp_path: Path, small_stablepaint: Path
+) -> None:
+    common = ["--hints", "4", "--size", "64", "--limit", "2", "--weights", f"paint={small_stablepaint}"]
+    one, three, dice = (f"paint:{name}" for name in ("steps=1", "steps=3", "sampler=heun, seed=7,steps=3"))
+    first = run("out", *common, "--sampling", one, "--sampling", three, "--layers", "colour,network")
+    assert first.exit_code == 0, first.output
+    before = {r["method"]: r for r in rows(tmp_path / "out")}
+    ours = {f"paint{layer}@{steps}" for layer in ("", "-network") for steps in ("steps=1", "steps=3")}
+    assert set(before) == {"net", "net-network", "nearest"} | ours
+    # The seed is the same, so only the number of steps tells the pictures apart.
+    assert before["paint-network@steps=1"]["difference"] != before["paint-network@steps=3"]["difference"]
+
+    samplings = ["--sampling", one, "--sampling", three, "--sampling", dice, "--reference", "steps=3"]
+    records = sorted((tmp_path / "out" / "records").rglob("paint@steps=*/*/*.npz"))
+    times = [p.stat().st_mtime_ns for p in records]
+    again = run("out", *common, *samplings, "--layers", "colour,network")
+    assert again.exit_code == 0, again.output
+    # What was measured already is not measured again.
+    assert len(records) == 8
+    assert [p.stat().st_mtime_ns for p in records] == times
+    found = results(tmp_path / "out")
+    told = found["about"]["models"]["paint@steps=3,sampler=heun,seed=7"]["sampling"]
+    assert told == {"steps": 3, "strength": 0.5, "guidance": 1.0, "sampler": "heun", "seed": 7}
+    assert "sampling" not in found["about"]["models"]["net"]
+    held = {(c["method"], c["reference"]): c for c in found["changes"]}
+    assert set(held) == {
+        (f"paint{layer}@{name}", f"paint{layer}@steps=3")
+        for layer in ("", "-network")
+        for name in ("steps=1", "steps=3,sampler=heun,seed=7")
+    }
+    change = held["paint-network@steps=1", "paint-network@steps=3"]
+    means = {
+        name: np.mean([r["difference"] for r in found["rows"] if r["method"] == f"paint-network@steps={name}"])
+        for name in (1, 3)
+    }
+    assert change["changes"]["difference"] == pytest.approx(means[1] / means[3] - 1)
+    assert change["furthest"] == max(map(abs, change["changes"].values()))
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "## Relative to the reference setting" in report
+    assert "| 4, paint@steps=1 against paint@steps=3 |" in report
+    assert "paint@steps=1: stablepaint, SHA-256" in report
+
+
+def test_a_record_made_under_other_settings_is_measured_again(
+    run: Callable[..., Result], tmp_path: Path, small_stablepaint: Path
+) -> None:
+    common = ["--hints", "4", "--size", "64", "--limit", "1", "--layers", "network"]
+    common += ["--weights", f"paint={small_stablepaint}"]
+    assert run("out", *common, "--sampling", "paint:strength=1").exit_code == 0
+    record = tmp_path / "out" / "records" / "paint@strength=1" / "4"
+    (record.parent.parent / "paint@strength=1,seed=5" / "4").mkdir(parents=True)
+    (kept,) = record.iterdir()
+    (record.parent.parent / "paint@strength=1,seed=5" / "4" / kept.name).write_bytes(kept.read_bytes())
+    assert run("out", *common, "--sampling", "paint:strength=1", "--sampling", "paint:seed=5,strength=1").exit_code == 0
+    found = {r["method"]: r["difference"] for r in rows(tmp_path / "out")}
+    assert found["paint-network@strength=1"] != found["paint-network@strength=1,seed=5"]
+
+
+def test_relative_changes_know_better_from_worse_and_survive_zeros() -> None:
+    def row(method: str, picture: str, difference: float, psnr: float, bleeding: float) -> dict[str, Any]:
+        numbers = {"difference": difference, "psnr": psnr, "bleeding": bleeding, "strokes_median": float("nan")}
+        return {"method": method, "picture": picture, "hints": 16, **numbers}
+
+    measured = [row("few", "a", 9, 22, 0), row("few", "b", 9, 20, 0), row("many", "a", 10, 20, 0)]
+    measured += [row("many", "b", 10, 20, 0), row("few", "c", 90, 2, 0), row("off", "a", 10, 20, 0.1)]
+    few, off = compare_relative(measured, [("few", "many"), ("off", "many")])
+    # The third picture was coloured by one of them only and does not count; the better numbers are not the worst.
+    assert few["pictures"] == 2
+    assert few["changes"] == pytest.approx({"difference": -0.1, "psnr": 0.05, "bleeding": 0})
+    assert few["worst"] == 0
+    assert few["furthest"] == pytest.approx(0.1)
+    assert off["worst"] == off["furthest"] == float("inf")
+    lines = change_table([few, off], {"few": "4 steps", "many": "50 steps", "off": "one"}).markdown().splitlines()
+    assert lines[2] == "| 16, 4 steps against 50 steps | -10.0% | +5.0% | +0.0% | 0.0% | yes |"
+    assert lines[3] == "| 16, one against 50 steps | +0.0% | +0.0% | ∞ | ∞ | no |"
 
 
 def test_kept_pictures_are_finished_ones_with_their_lines(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +13,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from PIL import Image, ImageDraw
 
 from training.config import Phase
 from training.data.pack import pack, read_manifest
 from training.stenciltorch import PRESETS
 
+KINDS = ("colour", "network")
 ROOT = Path(__file__).resolve().parents[2]
 ART = ROOT / "tests" / "data" / "art"
 TINY = replace(
@@ -151,3 +155,73 @@ def test_the_table_of_an_ablation_has_paired_differences_to_the_recipe() -> None
     lines = ablation.lines_table(found, ["baseline", "no-prior"], "-network").markdown().splitlines()
     assert lines[2] == "| the recipe | 1.50 | 4.00 | 12.5% | 50.0% | 0.50 | 0.50 |"
     assert lines[3] == "| without the hint prior | - | - | 12.5% | 50.0% | 0.50 | 0.50 |"
+
+
+def run_benchmark(name: str, *arguments: str | Path, weights: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"COLORIZE_WEIGHTS": str(weights)} if weights else {})}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+
+
+def make_tiny_art(root: Path) -> Path:
+    """One picture to test with: a red disc with a black outline on blue."""
+    image = Image.new("RGB", (48, 40), (150, 200, 240))
+    ImageDraw.Draw(image).ellipse((10, 8, 34, 32), (220, 50, 40), "black", 2)
+    (root / "test" / "discs").mkdir(parents=True)
+    image.save(root / "test" / "discs" / "red.png")
+    head = "file,source_repo,original_path,commit,author,license_spdx,kind,split,pair_id,width,height,note"
+    row = "test/discs/red.png,me/mine,x,0,me,CC0-1.0,illustration,test,,48,40,"
+    (root / "manifest.csv").write_text(f"{head}\n{row}\n", encoding="utf-8")
+    return root
+
+
+def test_a_model_that_samples_is_held_against_all_it_promises(
+    tmp_path: Path, small_stablepaint: Path, small_weights: Path
+) -> None:
+    known, out = tmp_path / "weights", tmp_path / "out"
+    known.mkdir()
+    (known / "stablepaint.safetensors").symlink_to(small_stablepaint)
+    (known / "stenciltorch.safetensors").symlink_to(small_weights)
+    arguments = [str(make_tiny_art(tmp_path / "art")), str(out), "--model", "stablepaint", "--hints", "0,4", "--json"]
+    done = run_benchmark("quality", *arguments, weights=known)
+    assert done.returncode == 0, done.stderr
+    assert "# Quality on held-out art: 1 pictures, `stablepaint`" in done.stdout
+    assert (out / "stablepaint.md").read_text(encoding="utf-8") in done.stdout
+    found = json.loads(done.stdout.splitlines()[-1])
+    reached = {t["target"]: t for t in found["targets"]}
+    wanted = {
+        *("VAE round trip: mean PSNR", "VAE round trip under the lineart: mean CIEDE2000", "contrast of the lines"),
+        *("colour, strength 0.5: median CIEDE2000 in strokes", "network, strength 0: median CIEDE2000 in strokes"),
+        "network, 4 variations at strength 0.8: mean pairwise CIEDE2000 inside strokes",
+        *("steps=4,strength=0.5: every mean within 10%", "steps=8,strength=0.5, network: every mean within 10%"),
+        *("one denoiser step / the default model's network", "a 4-step picture with decoding"),
+        *("same seed, same bytes", "largest difference outside it"),
+    }
+    assert [part for part in wanted if not any(part in target for target in reached)] == []
+    # Whatever it has learned, it repeats itself and leaves alone what it must.
+    assert all(t["holds"] for name, t in reached.items() if "same bytes" in name or "outside it" in name)
+    assert {(v["hints"], v["kind"]) for v in found["variations"]} == {(h, k) for h in (0, 4) for k in KINDS}
+    bare = next(v for v in found["variations"] if (v["hints"], v["kind"]) == (0, "network"))
+    assert bare["unhinted"] > 0
+    assert bare["share_unhinted"] == 1
+    assert bare["hinted"] is bare["strokes"] is None
+    assert {(c["method"], c["reference"], c["hints"]) for c in found["changes"]} == {
+        (f"steps={n},strength=0.5{kind}", f"steps=50,strength=0.5{kind}", hints)
+        for n in (4, 8)
+        for kind in ("", ", network")
+        for hints in (0, 4)
+    }
+    assert set(found["speed"]["megabytes"]) == {"loaded", "one", "many"}
+    assert "| one denoiser step, 512x512 |" in done.stdout
+    assert "peak memory over the loaded model" in done.stdout
+    sheets = sorted(p.name for p in out.glob("sheet-*.png"))
+    strength = [f"sheet-strength-discs-red-{n}-{kind}-1.png" for n in ("00", "06") for kind in KINDS]
+    assert sheets == ["sheet-00-1.png", "sheet-04-1.png", "sheet-parts-1.png", *strength]
+
+
+def test_stablepaints_benchmark_refuses_the_weights_of_another_model(tmp_path: Path, small_weights: Path) -> None:
+    art = make_tiny_art(tmp_path / "art")
+    done = run_benchmark("stablepaint_quality", art, tmp_path / "out", "--weights", small_weights)
+    assert done.returncode == 2
+    assert "not of StablePaint" in done.stderr
+    assert "Traceback" not in done.stderr

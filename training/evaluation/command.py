@@ -39,6 +39,19 @@ def _read_counts(_ctx: click.Context, _option: click.Parameter, value: str) -> t
     help="A checkpoint to measure, by the given name or its file's; may be repeated. The shipped model by default.",
 )
 @click.option(
+    "--sampling",
+    "samplings",
+    multiple=True,
+    metavar="[NAME:]SETTINGS",
+    help="Settings of models that draw lots, such as steps=4,strength=0.8 (also guidance, sampler, seed; 'default' for "
+    "the model's own), of the model NAME or of every model; repeat it to measure several side by side.",
+)
+@click.option(
+    "--reference",
+    metavar="SETTINGS",
+    help="One of the --sampling settings: a table says how far every number of the others is from it.",
+)
+@click.option(
     "--layers",
     default="colour",
     show_default=True,
@@ -105,7 +118,8 @@ def _run(options: dict[str, Any]) -> None:
 
     _check_device(options["device"])
     names = [] if options["baselines"] == "none" else [n.strip() for n in options["baselines"].split(",")]
-    checkpoints = _checkpoints(options["weights"], options["layers"], options["size"])
+    checkpoints = _checkpoints(options["weights"], options["layers"], options["size"], options["samplings"])
+    held = _held(checkpoints, options["reference"])
     own = None if options["features"] == "none" else options["features"]
     judges = Judges(own=own, inception=options["inception"], lpips=options["lpips"])
     plan = Plan(
@@ -121,7 +135,7 @@ def _run(options: dict[str, Any]) -> None:
     )
     options["out"].mkdir(parents=True, exist_ok=True)
     findings = run(plan, options["out"], options["jobs"], lambda line: click.echo(line, err=True))
-    summary = write_report(findings, _subject(plan, checkpoints, findings), options["out"])
+    summary = write_report(findings, _subject(plan, checkpoints, held, findings), options["out"])
     click.echo((options["out"] / "report.md").read_text(encoding="utf-8"))
     click.echo(f"wrote {options['out'] / 'report.html'}", err=True)
     if options["as_json"]:
@@ -141,12 +155,13 @@ def _check_device(name: str) -> None:
         raise ColorizeError(f"there is no device '{name}' ({why})", "leave --device out", wrong_use=True) from e
 
 
-def _checkpoints(given: tuple[str, ...], layers: str, size: int | None) -> list[Checkpoint]:
+def _checkpoints(given: tuple[str, ...], layers: str, size: int | None, samplings: tuple[str, ...]) -> list[Checkpoint]:
     from engine import DEFAULT_MODEL
     from engine.errors import ColorizeError
-    from engine.models.checkpoint import find_weights
+    from engine.models.checkpoint import describe, find_weights
     from training.evaluation.methods import LAYERS, TITLES, Checkpoint
     from training.evaluation.plan import ORIGINAL
+    from training.evaluation.settings import Settings, read_all
 
     wanted = [part.strip() for part in layers.split(",")]
     if not set(wanted) <= set(LAYERS):
@@ -164,31 +179,62 @@ def _checkpoints(given: tuple[str, ...], layers: str, size: int | None) -> list[
         if not Path(path).is_file():
             raise ColorizeError(f"there are no weights at {path}", "check the path", wrong_use=True)
         named[name] = Path(path)
-    return [
-        Checkpoint(name, path, tuple((w, name if w == "colour" else f"{name}-{w}") for w in wanted), size)
-        for name, path in named.items()
+    out = []
+    for name, every in read_all(samplings, list(named)).items():
+        for settings in every:
+            settings.sampling(describe(named[name]))
+            suffix = "" if every == [Settings()] else f"@{settings.name}"
+            outputs = tuple((w, (name if w == "colour" else f"{name}-{w}") + suffix) for w in wanted)
+            out.append(Checkpoint(name + suffix, named[name], outputs, size, settings))
+    return out
+
+
+def _held(checkpoints: list[Checkpoint], reference: str | None) -> list[tuple[str, str]]:
+    """Every output with the same model's output under the reference settings, without those themselves."""
+    from engine.errors import ColorizeError
+    from training.evaluation.settings import read_settings
+
+    if reference is None:
+        return []
+    wanted = read_settings(reference)
+    held = {c.weights: c for c in checkpoints if c.settings == wanted}
+    out = [
+        (output, other)
+        for c in checkpoints
+        if c.weights in held and c.settings != wanted
+        for (_, output), (_, other) in zip(c.outputs, held[c.weights].outputs, strict=True)
     ]
+    if not out:
+        remedy = f"name two settings or more, such as --sampling steps=4 --sampling {wanted.name}"
+        raise ColorizeError(f"nothing can be held against --reference {wanted.name}", remedy, wrong_use=True)
+    return out
 
 
-def _subject(plan: Plan, checkpoints: list[Checkpoint], findings: Findings) -> Subject:
+def _subject(plan: Plan, checkpoints: list[Checkpoint], held: list[tuple[str, str]], findings: Findings) -> Subject:
     """What the report says of the run itself."""
     import torch
 
-    from engine.models.checkpoint import read_metadata
+    from engine.models.checkpoint import describe, read_metadata
     from training.evaluation.features import INCEPTION, digest_of, own_file
     from training.evaluation.methods import TITLES
     from training.evaluation.report import Subject
+    from training.evaluation.settings import told as told_sampling
     from training.evaluation.tables import count_name
 
     ours = [output for c in checkpoints for _, output in c.outputs]
     titles = {o: o for o in ours} | {m.name: TITLES[m.name] for m in plan.methods if m.name in TITLES}
-    models: dict[str, dict[str, str | None]] = {}
+    models: dict[str, dict[str, Any]] = {}
     lines = []
     for c in checkpoints:
         metadata, digest = read_metadata(c.weights), digest_of(c.weights)
         told = {"architecture": metadata["architecture"], "training_data": metadata.get("training_data")}
         models[c.name] = {"sha256": digest, **told}
-        lines.append(f"{c.name}: {metadata['architecture']}, SHA-256 {digest[:16]}.")
+        line = f"{c.name}: {metadata['architecture']}, SHA-256 {digest[:16]}"
+        sampling = c.settings.sampling(describe(c.weights))
+        if sampling is not None:
+            models[c.name]["sampling"] = told_sampling(sampling)
+            line += "; " + ", ".join(f"{key} {value}" for key, value in told_sampling(sampling).items())
+        lines.append(line + ".")
     eyes: dict[str, str] = {}
     judges: dict[str, Path] = {}
     if plan.judges.own is not None:
@@ -214,4 +260,4 @@ def _subject(plan: Plan, checkpoints: list[Checkpoint], findings: Findings) -> S
     top = f"Split {' and '.join(plan.splits)}, {which}; {', '.join(counts)} hints; seed {plan.seed}; computed on "
     top += f"{plan.device}, one thread per process, torch {torch.__version__}."
     lines = [top, *lines, *(f"Weights of {n}: SHA-256 {d[:16]}." for n, d in judged.items())]
-    return Subject(titles, ours, eyes, about, lines, plan.seed)
+    return Subject(titles, ours, eyes, about, lines, plan.seed, held)

@@ -20,6 +20,7 @@ from training.evaluation.features import Eye, inception_eye, own_eye
 from training.evaluation.heldout import Picture
 from training.evaluation.methods import Coloured, Pixels
 from training.evaluation.networks import Lpips, load_lpips
+from training.evaluation.settings import Settings
 from training.evaluation.sheets import over_lineart, small
 from training.evaluation.statistics import in_steps
 
@@ -181,12 +182,15 @@ def _regions(facts: Facts, result: Pixels, only: NDArray[np.int32] | None = None
     return metrics.region_accuracy(result, facts.picture.labels, facts.picture.palette, facts.clear, only)[0]
 
 
-def measure_masked(picture: Picture, seed: int, pipeline: Pipeline, size: int | None = None) -> Row:
+def measure_masked(
+    picture: Picture, seed: int, pipeline: Pipeline, size: int | None = None, settings: Settings | None = None
+) -> Row:
     """Colour inside a mask over the finished original and look at every byte that must not change."""
     mask = picture.draw_mask(seed)
     hints = picture.draw_hints(seed, MASKED_HINTS, mask)
     context = np.dstack([picture.original, np.full_like(mask, 255)])
-    layers = pipeline.run(Job(picture.lineart, hints, mask, context, size=size))
+    job = Job(picture.lineart, hints, mask, context, size=size)
+    layers = pipeline.run(job if settings is None else settings.apply(job))
     ink = np.zeros((*mask.shape, 4), np.uint8)
     ink[..., 3] = np.rint((1 - picture.lineart) * 255)
     ready = compose(layers.colour, Lineart(picture.lineart, ink), context)

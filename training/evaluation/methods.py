@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from engine.errors import ColorizeError
 from engine.imaging.canvas import resize_picture
 from engine.imaging.regions import find_regions
+from engine.models.base import SamplingModel
 from engine.models.checkpoint import load_model
 from engine.pipeline import Job, Pipeline, model_inputs
 from training.evaluation import baselines
 from training.evaluation.features import digest_of
 from training.evaluation.heldout import FULL, Picture
+from training.evaluation.settings import Settings
 
 Made = TypeVar("Made")
 Pixels = NDArray[np.uint8]
@@ -48,12 +50,14 @@ class Checkpoint:
         weights: its safetensors file.
         outputs: pairs of a layer (see ``LAYERS``) and the output's name.
         size: working short side in pixels; None = the model's own.
+        settings: of a model that draws lots.
     """
 
     name: str
     weights: Path
     outputs: tuple[tuple[str, str], ...]
     size: int | None = None
+    settings: Settings = field(default_factory=Settings)
 
     def applies(self, count: int) -> bool:  # noqa: ARG002 (baselines look at it)
         """Whether there is something to measure with that many hints: always."""
@@ -61,7 +65,7 @@ class Checkpoint:
 
     def fingerprint(self) -> str:
         """What its results depend on besides picture, hints and code."""
-        return f"{digest_of(self.weights)} {self.outputs} {self.size}"
+        return f"{digest_of(self.weights)} {self.outputs} {self.size} {self.settings}"
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,8 @@ class Studio:
         if isinstance(method, Baseline):
             made, seconds = _timed(lambda: _BASELINES[method.name](picture, hints))
             return {} if made is None else {method.name: (made, seconds)}
-        pipeline = self.pipeline(method.weights)
-        job = Job(picture.lineart, hints if hints[..., 3].any() else None, size=method.size)
+        pipeline = method.settings.follow(self.pipeline(method.weights))
+        job = method.settings.apply(Job(picture.lineart, hints if hints[..., 3].any() else None, size=method.size))
         layers, seconds = _timed(lambda: pipeline.run(job))
         out: Coloured = {}
         for layer, output in method.outputs:
@@ -144,8 +148,11 @@ class Studio:
 def network_picture(pipeline: Pipeline, job: Job) -> Pixels:
     """The network's shaded picture by itself, enlarged to the canvas, HxWx3."""
     frame = pipeline.frame(job)
+    inputs, network = model_inputs(job, frame).to(pipeline.device), pipeline.model.network
+    sampling = pipeline.sampling(job)
     with torch.inference_mode():
-        shaded = pipeline.model.network(model_inputs(job, frame).to(pipeline.device)).shaded[0]
+        made = network(inputs) if sampling is None else cast(SamplingModel, network).sample(inputs, sampling)
+    shaded = made.shaded[0]
     picture = ((shaded.float().clamp(-1, 1) + 1) / 2).permute(1, 2, 0).cpu().numpy()
     # It may answer at a whole part of the working size; the padding is cut off at full size.
     height, width = frame.padded_height, frame.padded_width

@@ -22,7 +22,7 @@ SOURCES = (
     *(f"training/data/{name}.py" for name in ("extractors", "flats", "l0", "pack", "strokes")),
 )
 """Code on which numbers depend, relative to the folder that holds the packages."""
-NOT_NUMBERS = ("report.py", "tables.py", "records.py", "sheets.py", "distances.py")
+NOT_NUMBERS = ("report.py", "tables.py", "changes.py", "records.py", "sheets.py", "distances.py")
 """Files there that only put together what was measured."""
 
 

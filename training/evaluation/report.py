@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
 
+from training.evaluation.changes import WITHIN, change_table, compare_relative
 from training.evaluation.distances import FEWEST, compare_sets
 from training.evaluation.metrics import SAME_PICTURE, SMALLEST_FOR_MS_SSIM
 from training.evaluation.plan import ORIGINAL, Findings
@@ -66,6 +67,7 @@ class Subject:
         about: everything the run was made with, for the JSON.
         lines: the same in words, for the top of the report.
         seed: of the bootstrap.
+        held: outputs and the outputs of the reference setting they are held against.
     """
 
     titles: dict[str, str]
@@ -74,6 +76,7 @@ class Subject:
     about: dict[str, Any]
     lines: list[str]
     seed: int = 0
+    held: Sequence[tuple[str, str]] = ()
 
 
 LIKENESS = (
@@ -114,6 +117,9 @@ EXPLAINED = {
     "pairs": "{side} 0: {ours} is better. Won: share of pictures in which it is better. The second "
     "interval draws whole folders, since pictures of one folder share a book or an artist. p is of the "
     "Wilcoxon signed-rank test, corrected for all pairs of the table after Holm.",
+    "changes": "Means over the pictures, each relative to the reference setting's. Worst is the greatest change for "
+    f"the worse; the last column says whether every number stays within {WITHIN:.0%} either way. A number that was "
+    "0 changes without bound (∞). PSNR is a logarithm already. KID may be 0 or below and is left out: see above.",
     "mask": "Each picture once more with a random mask over the finished original: the largest byte difference and "
     "alpha outside the mask, and how far alpha inside differs from the mask. All must be 0.",
 }
@@ -189,7 +195,9 @@ def put_sheets(findings: Findings, folder: Path, titles: Mapping[str, str]) -> d
     return out
 
 
-def sections(findings: Findings, subject: Subject, sets: Rows, pairs: Mapping[str, Rows]) -> list[Section]:
+def sections(
+    findings: Findings, subject: Subject, sets: Rows, pairs: Mapping[str, Rows], changes: Rows
+) -> list[Section]:
     """The report without its sheets."""
     rows, titles = findings.rows, subject.titles
     strokes = findings.strokes
@@ -201,6 +209,9 @@ def sections(findings: Findings, subject: Subject, sets: Rows, pairs: Mapping[st
         Section("Hints, lines and regions", [EXPLAINED["hints"]], method_table(rows, strokes, HINTS, titles)),
     ]
     out += [_distance_section(eye, [r for r in sets if r["eye"] == eye], subject) for eye in subject.eyes]
+    if changes:
+        table = change_table(changes, titles)
+        out.append(Section("Relative to the reference setting", [EXPLAINED["changes"]], table))
     for key, compared in pairs.items():
         if compared:
             side = "Below" if MEASURES[key].smaller_is_better else "Above"
@@ -232,7 +243,8 @@ def write_report(findings: Findings, subject: Subject, out: Path) -> dict[str, A
         if all(key in r for r in findings.rows)
     }
     sets = distances(findings, subject)
-    parts = sections(findings, subject, sets, pairs)
+    changes = compare_relative(findings.rows, subject.held)
+    parts = sections(findings, subject, sets, pairs, changes)
     (out / "sheets").mkdir(parents=True, exist_ok=True)
     for old in (out / "sheets").glob("sheet-*.png"):
         old.unlink()
@@ -248,6 +260,7 @@ def write_report(findings: Findings, subject: Subject, out: Path) -> dict[str, A
     every = {
         "about": subject.about,
         "comparisons": pairs,
+        "changes": changes,
         "distances": sets,
         "masked": findings.masked,
         "strokes_median_p95": {

@@ -81,8 +81,8 @@ class _Worker:
             self._keep({ORIGINAL: (original, 0.0)}, facts, None)
             return Measured(features=features, cells=cells)
         if piece.unit.what == MASK and isinstance(method, Checkpoint):
-            pipeline = self.studio.pipeline(method.weights)
-            row = measure_masked(facts.picture, self.plan.seed, pipeline, method.size)
+            pipeline = method.settings.follow(self.studio.pipeline(method.weights))
+            row = measure_masked(facts.picture, self.plan.seed, pipeline, method.size, method.settings)
             return Measured(rows=[{"method": method.name, **row}])
         coloured = self.studio.colour(method, facts.picture, facts.hints(piece.count))
         self._keep(coloured, facts, piece.count)
