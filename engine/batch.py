@@ -47,6 +47,8 @@ class Settings:
         seed: for models that draw lots.
         overwrite: colour all again, and write over pictures that no batch has made.
         strength, steps, guidance: for models that draw lots; None = the model's own.
+        shading: strength of light and shade, 0 to 2.
+        gap: widest gap in a line to close, in pixels; None = judged by the drawing.
     """
 
     model: str
@@ -56,12 +58,20 @@ class Settings:
     strength: float | None = None
     steps: int | None = None
     guidance: float | None = None
+    shading: float = 1.0
+    gap: int | None = None
 
     @property
     def sampling(self) -> dict[str, float]:
         """What is asked for of the sampling, by name."""
         asked = {"strength": self.strength, "steps": self.steps, "guidance": self.guidance}
         return {name: value for name, value in asked.items() if value is not None}
+
+    @property
+    def finish(self) -> dict[str, float]:
+        """What is asked for besides, by name; what is left as it is has no entry, so that old records stay true."""
+        asked: dict[str, float] = {} if self.shading == 1 else {"shading": self.shading}
+        return asked if self.gap is None else {**asked, "gap": self.gap}
 
 
 @dataclass
@@ -166,7 +176,8 @@ class Batch:
         """
         model = self._check_model(weights)
         made_with: dict[str, Any] = {"version": __version__, "model": model}
-        made_with |= {"size": self._settings.size, "seed": self._settings.seed, **self._settings.sampling}
+        made_with |= {"size": self._settings.size, "seed": self._settings.seed}
+        made_with |= {**self._settings.sampling, **self._settings.finish}
         if weights is not None:
             made_with["weights"] = fingerprint(weights)
         writing.make_folder(self._folder)
@@ -257,7 +268,8 @@ class Batch:
             context = pixels if role == "context" else context
         width, height = lineart.size
         body: dict[str, Any] = {"width": width, "height": height, "model": self._settings.model}
-        body |= {"seed": self._settings.seed, "layers": list(frame.layers) or ["colour"], **self._settings.sampling}
+        body |= {"seed": self._settings.seed, "layers": list(frame.layers) or ["colour"]}
+        body |= {**self._settings.sampling, **self._settings.finish}
         if self._settings.size is not None:
             body["size"] = self._settings.size
         # Only the ink is needed any more, to be laid on top; the paper would be as much again.

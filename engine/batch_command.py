@@ -17,7 +17,7 @@ import click
 
 from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
-from engine.options import sampling_options
+from engine.options import finish_options, sampling_options
 
 if TYPE_CHECKING:
     from engine.batch import Outcome, Settings
@@ -40,6 +40,7 @@ ADDRESS = click.Path(path_type=Path)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `engine models`.")
 @click.option("--size", type=int, help="Short side the model works at, in pixels; its own choice without.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True)
+@finish_options
 @sampling_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--layers", type=ADDRESS, metavar="DIR", help="Also write the layers, a folder there for each.")
@@ -58,6 +59,8 @@ def batch(
     weights: Path | None,
     size: int | None,
     seed: int,
+    shading: float,
+    gap: int | None,
     strength: float | None,
     steps: int | None,
     guidance: float | None,
@@ -94,7 +97,7 @@ def batch(
         stack.enter_context(brake.listening())
         progress.note("looking for the engine")
         service = stack.enter_context(contextlib.closing(Service(weights, device)))
-        settings = Settings(model, size, seed, overwrite, strength, steps, guidance)
+        settings = Settings(model, size, seed, overwrite, strength, steps, guidance, shading, gap)
         work = Batch(frames, settings, output, service, progress, brake.held)
         try:
             service.meet()
@@ -273,6 +276,8 @@ def _in_json(outcome: Outcome, stopped: bool, output: Path, settings: Settings, 
         "model": settings.model,
         "size": settings.size,
         "seed": settings.seed,
+        "shading": settings.shading,
+        "gap": settings.gap,
         **settings.sampling,
         "device": outcome.device,
         "notes": outcome.notes,

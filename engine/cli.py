@@ -18,7 +18,7 @@ import click
 from engine import DEFAULT_MODEL, __version__
 from engine.batch_command import register_batch
 from engine.errors import ColorizeError
-from engine.options import sampling_options
+from engine.options import finish_options, sampling_options
 from engine.runtime import yield_cores
 from engine.service_commands import register
 
@@ -116,6 +116,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 @weights_option
 @click.option("--size", type=int, help="Short side the model works at, in pixels; its own choice without.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True)
+@finish_options
 @sampling_options
 @click.option("--variations", type=click.IntRange(1, 8), default=1, show_default=True, help="Pictures to make.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -132,6 +133,8 @@ def colorize(
     weights: Path | None,
     size: int | None,
     seed: int,
+    shading: float,
+    gap: int | None,
     strength: float | None,
     steps: int | None,
     guidance: float | None,
@@ -182,6 +185,8 @@ def colorize(
         steps=steps,
         guidance=guidance,
         variations=variations,
+        shading=shading,
+        gap=gap,
     )
     with _asked_to_stop() as stopped:
         try:
@@ -209,6 +214,8 @@ def colorize(
             "height": height,
             "size": size or loaded.descriptor.size,
             "seed": seed,
+            "shading": shading,
+            "gap": gap,
             **_sampling_report(pipeline, job),
             "device": on,
             "peak_memory_mb": peak_memory_mb(),

@@ -46,6 +46,9 @@ class Wish:
         drawing: content address of the lineart; empty when nothing should be kept of it.
         strength, steps, guidance: of the sampling; None = the model's own.
         variations: how many pictures to draw.
+        shading: strength of light and shade, 0 to 2.
+        gap: widest gap in a line to close, in pixels; None = judged by the drawing.
+        clipped: the shading will be laid over the flats with their alpha kept.
     """
 
     width: int
@@ -60,6 +63,9 @@ class Wish:
     steps: int | None = None
     guidance: float | None = None
     variations: int = 1
+    shading: float = 1.0
+    gap: int | None = None
+    clipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,9 @@ class Device:
             wish.steps,
             wish.guidance,
             wish.variations,
+            wish.shading,
+            wish.gap,
+            wish.clipped,
         )
 
     def _paper(self, lineart: Buffer, drawing: str) -> NDArray[np.float32]:

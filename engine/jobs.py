@@ -24,6 +24,7 @@ MIN_SIDE = 8
 """Pixels of the shorter side of a canvas."""
 MAX_SEED = 2**63 - 1
 MAX_STEPS, MAX_GUIDANCE = 1000, 20.0
+MAX_SHADING, MAX_GAP = 2.0, 1000
 MAX_RESULT = 2 * 1024**3
 """Bytes of the layers of all variations of a job; all layers of one always fit."""
 MAX_JOBS = 2000
@@ -57,6 +58,9 @@ class Request:
     steps: int | None = None
     guidance: float | None = None
     variations: int = 1
+    shading: float = 1.0
+    gap: int | None = None
+    clipped: bool = False
 
     @property
     def layer_bytes(self) -> int:
@@ -91,10 +95,10 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
             raise bad(f"'{key}' should be a number from {low} to {high}")
         return value
 
-    def real(key: str, high: float) -> float | None:
+    def real(key: str, high: float, default: float | None = None) -> float | None:
         value = body.get(key)
         if value is None:
-            return None
+            return default
         # NaN compares as false, too, so it is refused.
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= high:
             raise bad(f"'{key}' should be a number from 0 to {high:g}")
@@ -131,6 +135,8 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
         raise bad(f"'layers' should be a list of some of {', '.join(LAYERS)}")
     if any(not isinstance(name, str) for name in layers):
         raise bad("'layers' should be a list of names")
+    shading = real("shading", MAX_SHADING, 1.0)
+    assert shading is not None  # noqa: S101 (for the type checker)
     order = text("order", ORDERS[0])
     if order not in ORDERS:
         raise bad(f"'order' should be one of {', '.join(ORDERS)}")
@@ -150,6 +156,9 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
         number("steps", 1, MAX_STEPS, None),
         real("guidance", MAX_GUIDANCE),
         number("variations", 1, MAX_VARIATIONS, None) or 1,
+        shading,
+        number("gap", 0, MAX_GAP, None),
+        switch("clipped"),
     )
     if request.layer_bytes * request.pictures > MAX_RESULT:
         most = MAX_RESULT // (request.layer_bytes * len(request.layers))

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -24,17 +23,19 @@ from engine.imaging.canvas import Frame, choose_frame, pad_to, resize_coverage, 
 from engine.imaging.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
 from engine.imaging.flood import landscape
 from engine.imaging.painting import paint_layers
-from engine.imaging.regions import at_segmentation_size, distance_to_ink, find_regions
+from engine.imaging.regions import at_segmentation_size, distance_to_ink, find_regions, scaled_gap
 from engine.imaging.shading import shading_field, shading_layer
 from engine.imaging.strokes import collect_strokes, flood_strokes, hint_map
 from engine.models.base import ModelInputs, ModelOutputs, Sampling, SamplingModel
 from engine.models.checkpoint import LoadedModel
+from engine.views import View, cut, glimpse, unit
 
 Progress = Callable[[str, int, int], None]
 Look = Callable[[int, NDArray[np.uint8], Frame], None]
 """Told (variation from 0, the model's own picture of the frame so far as small RGBA, the frame)."""
 UNHINTED_SHADING = 0.5
 MOST_VARIATIONS = 8
+MOST_SHADING, MOST_GAP = 2.0, 1000
 MOST_LOOKS = 16
 """Times a variation is looked at while it is drawn, at most."""
 DRAWINGS_KEPT = 3
@@ -64,6 +65,9 @@ class Job:
         steps: of the sampling.
         guidance: how much more it listens to the hints; 1 = as it learnt.
         variations: how many pictures to draw.
+        shading: how strong light and shade are; 0 = flats alone, 1 = as was measured to fit best, at most 2.
+        gap: the widest gap in a line that is closed, in pixels of the canvas, 0 = none; None = judged by the drawing.
+        clipped: the shading layer is for laying with the alpha below it kept, see ``shading_layer``.
     """
 
     lineart: NDArray[np.float32]
@@ -77,6 +81,9 @@ class Job:
     steps: int | None = None
     guidance: float | None = None
     variations: int = 1
+    shading: float = 1.0
+    gap: int | None = None
+    clipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,22 +93,24 @@ class Layers:
     Attributes:
         flats: one colour per region.
         colour: flats and shading together.
+        clipped: how ``shading`` will be laid over the flats, see ``shading_layer``.
     """
 
     flats: NDArray[np.uint8]
     colour: NDArray[np.uint8]
+    clipped: bool = False
 
     @cached_property
     def shading(self) -> NDArray[np.uint8]:
         """The layer that turns ``flats`` into ``colour`` when laid over it."""
-        return shading_layer(self.flats, self.colour)
+        return shading_layer(self.flats, self.colour, clipped=self.clipped)
 
 
 def check_job(job: Job) -> None:
     """Reject inputs that do not fit together.
 
     Raises:
-        ColorizeError: naming both sizes, or what is wrong with an array.
+        ColorizeError: naming both sizes, or what is wrong with an array or a number.
     """
     if job.lineart.ndim != 2 or job.lineart.size == 0:
         raise ColorizeError(f"the lineart has the shape {job.lineart.shape}", "give a picture with one channel of ink")
@@ -116,6 +125,12 @@ def check_job(job: Job) -> None:
             raise ColorizeError(f"the {name} have the shape {array.shape}", "give RGBA, or one channel for a mask")
     if job.mask is not None and not job.mask.any():
         raise ColorizeError("the mask is empty", "paint white where to colour, or leave the mask out")
+    if not 0 <= job.shading <= MOST_SHADING:
+        raise ColorizeError(
+            f"a shading of {job.shading:g} cannot be made", f"choose 0 to {MOST_SHADING:g}", wrong_use=True
+        )
+    if job.gap is not None and not 0 <= job.gap <= MOST_GAP:
+        raise ColorizeError(f"gaps of {job.gap} px cannot be closed", f"choose 0 to {MOST_GAP}", wrong_use=True)
 
 
 class Pipeline:
@@ -166,13 +181,14 @@ class Pipeline:
             segments = aside.submit(self.segments, job, frame)
             track("colours", 1)
             views, paper = self.predict(job, frame, sampling, track, look)
-            moments, results = self._moments(job), []
+            moments, results, split = self._moments(job), [], self.model.descriptor.splits_regions
             for place, view in enumerate(views):
                 track("flats", track.drawn + 2 + 2 * place)
-                flats = make_flats(segments.result(), view.sight, moments)
+                flats = make_flats(segments.result(), view.sight, moments, split=split)
                 track("shading", track.drawn + 3 + 2 * place)
-                field = self.shading(flats, view.change, paper)
-                results.append(Layers(*paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check)))
+                field = self.shading(flats, view.change, paper, job.shading)
+                painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check)
+                results.append(Layers(*painted, job.clipped))
         track("done", track.total)
         return results
 
@@ -251,7 +267,7 @@ class Pipeline:
             if look is not None:
                 factor = frame.padded_height // pictures.shape[-2]
                 for place, picture in enumerate(pictures):
-                    look(place, _glimpse(_cut(picture, frame, factor), job, frame), frame)
+                    look(place, glimpse(cut(picture, frame, factor), job.mask, frame), frame)
 
         network = self.model.network
         with torch.inference_mode():
@@ -262,21 +278,21 @@ class Pipeline:
         show(outputs.shaded)
         factor = frame.padded_height // outputs.shaded.shape[-2]
         # The darkest ink under each of the model's pixels.
-        paper = _cut((1 - F.max_pool2d(-inputs.lineart, factor)[0]) / 2, frame, factor)[..., 0]
+        paper = cut((1 - F.max_pool2d(-inputs.lineart, factor)[0]) / 2, frame, factor)[..., 0]
         context, known = None, None
         if job.context is not None:
-            context = _unit(_cut(F.avg_pool2d(inputs.context, factor)[0], frame, factor))
-            known = _cut(-F.max_pool2d(-inputs.known, factor)[0], frame, factor)[..., 0] > 0
+            context = unit(cut(F.avg_pool2d(inputs.context, factor)[0], frame, factor))
+            known = cut(-F.max_pool2d(-inputs.known, factor)[0], frame, factor)[..., 0] > 0
         views = []
         for flat, shaded in zip(outputs.flat, outputs.shaded, strict=True):
-            sight = Sight(_unit(_cut(flat, frame, factor)), paper > 0.6, context, known)
-            views.append(View(_cut((shaded - flat) / 2, frame, factor), sight))
+            sight = Sight(unit(cut(flat, frame, factor)), paper > 0.6, context, known)
+            views.append(View(cut((shaded - flat) / 2, frame, factor), sight))
         return views, paper
 
     def segments(self, job: Job, frame: Frame) -> Segments:
         """What will get one colour each, at the size regions are found at."""
-        key = (job.lineart_digest, frame)
-        drawing = self._drawings.pop(key, None) or find_drawing(job.lineart[frame.window])
+        key = (job.lineart_digest, frame, job.gap)
+        drawing = self._drawings.pop(key, None) or find_drawing(job.lineart[frame.window], job.gap)
         if job.lineart_digest is not None:
             self._drawings[key] = drawing
             if len(self._drawings) > DRAWINGS_KEPT:
@@ -297,56 +313,20 @@ class Pipeline:
         return Moments(descriptor.palette_mean, descriptor.palette_spread)
 
     def shading(
-        self, flats: Flats, change: NDArray[np.float32], paper: NDArray[np.float32]
+        self, flats: Flats, change: NDArray[np.float32], paper: NDArray[np.float32], strength: float = 1.0
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Shading field and segments at the model's size."""
+        """Shading field and segments at the model's size; of strength 0 nothing is added to any pixel."""
         labels = resize_labels(flats.labels, *change.shape[:2])
+        if strength == 0:
+            return np.zeros_like(change), labels
         # Where nobody gave a colour the model is unsure, and its light and shade are as unsure as its hue.
         gain = self.model.descriptor.shading_gain * np.where(flats.hinted, 1.0, UNHINTED_SHADING).astype(np.float32)
-        field = shading_field(change, labels, flats.palette, gain, paper)
+        field = shading_field(change, labels, flats.palette, gain * np.float32(strength), paper)
         return field, labels
 
 
 def _has_hints(job: Job) -> bool:
     return job.hints is not None and bool(job.hints[..., 3].any())
-
-
-def _cut(picture: Tensor, frame: Frame, factor: int) -> NDArray[np.float32]:
-    """CxHxW at the padded size over ``factor`` without its padding, as HxWxC.
-
-    A last row or column that is partly padding stays.
-    """
-    kept = picture[:, : -(-frame.work_height // factor), : -(-frame.work_width // factor)]
-    return np.asarray(kept.float().cpu().permute(1, 2, 0).numpy(), np.float32)
-
-
-def _unit(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From [-1, 1] to [0, 1]."""
-    return np.asarray(np.clip((picture + 1) / 2, 0, 1), np.float32)
-
-
-def _glimpse(picture: NDArray[np.float32], job: Job, frame: Frame) -> NDArray[np.uint8]:
-    """The model's picture of the frame, hxwx3 in [-1, 1], as RGBA, alpha 0 outside the mask."""
-    h, w = picture.shape[:2]
-    colour = np.rint(np.ascontiguousarray(_unit(picture)) * 255).astype(np.uint8)
-    seen = np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2RGBA), np.uint8)
-    if job.mask is not None:
-        seen[..., 3] = resize_coverage(job.mask[frame.window], h, w)
-        seen[seen[..., 3] == 0] = 0
-    return seen
-
-
-@dataclass(frozen=True)
-class View:
-    """What the model sees in a drawing, at the size it answers in.
-
-    Attributes:
-        change: hxwx3, what it adds to its flat picture, change of sRGB in [-1, 1].
-        sight: what the flats need.
-    """
-
-    change: NDArray[np.float32]
-    sight: Sight
 
 
 class Track:
@@ -405,11 +385,17 @@ class Drawing:
     levels: NDArray[np.uint8]
 
 
-def find_drawing(lineart: NDArray[np.float32]) -> Drawing:
-    """Find regions and landscape of HxW lineart in [0, 1]; a large one is made smaller."""
-    lineart = at_segmentation_size(lineart)
-    distance = distance_to_ink(lineart)
-    return Drawing(find_regions(lineart, distance), landscape(lineart, min(lineart.shape) / 512, distance))
+def find_drawing(lineart: NDArray[np.float32], gap: int | None = None) -> Drawing:
+    """Find regions and landscape of HxW lineart in [0, 1]; a large one is made smaller.
+
+    Args:
+        lineart: 1 = paper.
+        gap: see ``find_regions``.
+    """
+    small = at_segmentation_size(lineart)
+    distance = distance_to_ink(small)
+    regions = find_regions(small, distance, scaled_gap(gap, lineart, small))
+    return Drawing(regions, landscape(small, min(small.shape) / 512, distance))
 
 
 def model_inputs(job: Job, frame: Frame) -> ModelInputs:

@@ -147,17 +147,18 @@ def find_segments(regions: NDArray[np.int32], flooded: Flooded | None) -> Segmen
     return Segments(labels, (used % (colours + 1) - 1).astype(np.int32), flooded.palette, flooded.colour)
 
 
-def make_flats(segments: Segments, sight: Sight, moments: Moments | None = None) -> Flats:
+def make_flats(segments: Segments, sight: Sight, moments: Moments | None = None, *, split: bool = True) -> Flats:
     """Choose a colour for every segment.
 
     Args:
         segments: what to colour.
         sight: the model's view.
         moments: give the guessed colours these, for a picture nobody gave any colour to go by; None = as guessed.
+        split: cut large segments to be guessed where the model sees clearly different colours.
     """
     labels, hints = segments.labels.copy(), segments.hints
     lab_guess = srgb_to_oklab(sight.guess)
-    whole = hints >= 0
+    whole = hints >= 0 if split else np.ones(len(hints), np.bool_)
     lab_context = None
     if sight.context is not None and sight.known is not None and sight.known.any():
         lab_context = srgb_to_oklab(sight.context)

@@ -3,6 +3,9 @@
 A trapped ball (Zhang et al. 2009) of falling radius is rolled over the paper: where a large ball fits, a region is
 born; as the ball shrinks, regions grow and meet. Two that meet only at a much smaller radius than they were born at are
 joined by a gap in a line and stay apart; two that meet right away are one shape with a waist or a corner.
+
+Where the largest gap to be closed is given, the first ball is the smallest one that cannot pass it: what that ball
+cannot leave is a region for good, and smaller balls only find the areas in which it has no room.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ MAX_PIXELS = 4_000_000
 LARGEST_BALL = 1 / 36
 """Radius of the first ball, as a part of the short side."""
 SHRINK = 1.7
+SHRINK_BELOW_GAP = 1.4
+"""The same for balls smaller than a given gap: what is narrower than the gap is to come apart at a slighter waist."""
 PERSISTENCE = 2
 """A region that meets another less than this many radii after its birth is part of it."""
 COARSE = (8, 4, 2)
@@ -28,6 +33,10 @@ ROUND_ENOUGH = 2.0
 """Large balls roll on a canvas shrunk by these factors, as long as their radius there is at least this many pixels."""
 LEAST_AREA = 10.0
 """Regions under this many pixels, in a drawing with a short side of 512, are left to their neighbours."""
+SMALLEST_BALL = 1.2
+"""Radius in pixels under which no ball rolls any more; the paper itself comes after."""
+FOR_GOOD = -1000
+"""Level of birth of regions that are never merged."""
 
 
 def find_ink(lineart: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -57,6 +66,11 @@ def at_segmentation_size(lineart: NDArray[np.float32]) -> NDArray[np.float32]:
         return lineart
     scale = (MAX_PIXELS / (h * w)) ** 0.5
     return resize_picture(lineart, max(1, int(h * scale)), max(1, int(w * scale)))
+
+
+def scaled_gap(gap: float | None, lineart: NDArray[np.float32], small: NDArray[np.float32]) -> float | None:
+    """A gap in pixels of ``lineart`` in pixels of the same drawing at another size."""
+    return None if gap is None else gap * min(small.shape) / min(lineart.shape)
 
 
 def nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -94,7 +108,15 @@ class _Growth:
         self.labels = np.zeros(shape, np.int32)
         self.born = [0]
 
-    def step(self, level: int, free: NDArray[np.bool_], least: float, depth: NDArray[np.float32] | None = None) -> None:
+    def step(
+        self,
+        level: int,
+        free: NDArray[np.bool_],
+        least: float,
+        depth: NDArray[np.float32] | None = None,
+        *,
+        for_good: bool = False,
+    ) -> None:
         """Let a ball for which ``free`` is open roll; the canvas may have grown since the last one.
 
         Args:
@@ -102,6 +124,7 @@ class _Growth:
             free: HxW, where the ball's centre may be.
             least: pixels a new region needs.
             depth: for the largest ball, the depth in its radii: far deeper regions count as born that much earlier.
+            for_good: the regions born now stay apart from each other.
         """
         if self.labels.shape != free.shape:
             self.labels = resize_labels(self.labels, *free.shape) * free
@@ -125,7 +148,10 @@ class _Growth:
         fresh = np.flatnonzero((owner == 0) & (area >= least))
         fresh = fresh[fresh > 0]
         owner[fresh] = np.arange(len(self.born), len(self.born) + len(fresh))
-        self.born += [level] * len(fresh) if depth is None else self._earlier_births(parts, fresh, depth)
+        if depth is not None:
+            self.born += self._earlier_births(parts, fresh, depth)
+        else:
+            self.born += [FOR_GOOD if for_good else level] * len(fresh)
         if (merged != np.arange(len(merged))).any():
             self.labels = merged.take(self.labels)
         # Only the paper that came within reach with this ball is to be given away.
@@ -151,12 +177,16 @@ class _Growth:
         return [-int(math.log(deepest[part]) / math.log(SHRINK)) for part in fresh]
 
 
-def find_regions(lineart: NDArray[np.float32], distance: NDArray[np.float32] | None = None) -> NDArray[np.int32]:
+def find_regions(
+    lineart: NDArray[np.float32], distance: NDArray[np.float32] | None = None, gap: float | None = None
+) -> NDArray[np.int32]:
     """Split a drawing into regions, closing gaps in its lines.
 
     Args:
         lineart: HxW in [0, 1], 1 = paper.
         distance: HxW ``distance_to_ink`` of it when the caller has it already; of at most ``MAX_PIXELS``.
+        gap: the widest opening in a line that is closed, in pixels of ``lineart``; a wider one never is. 0 = none;
+            None = what is clearly narrower than the areas on both of its sides.
 
     Returns:
         HxW int32, regions numbered from 0 without holes in the numbering. Ink belongs to the nearest region; a drawing
@@ -164,7 +194,8 @@ def find_regions(lineart: NDArray[np.float32], distance: NDArray[np.float32] | N
     """
     h, w = lineart.shape
     if h * w > MAX_PIXELS:
-        return resize_labels(find_regions(at_segmentation_size(lineart)), h, w)
+        small = at_segmentation_size(lineart)
+        return resize_labels(find_regions(small, gap=scaled_gap(gap, lineart, small)), h, w)
     # The border of the canvas is no wall: a ball may hang over it.
     depth = distance_to_ink(lineart) if distance is None else distance
     paper = depth > 0
@@ -172,17 +203,37 @@ def find_regions(lineart: NDArray[np.float32], distance: NDArray[np.float32] | N
         return np.zeros((h, w), np.int32)
     least = max(3.0, LEAST_AREA * (min(h, w) / 512) ** 2)
     growth = _Growth((1, 1))
-    radius, level = max(1.2, min(h, w) * LARGEST_BALL), 0
-    while radius >= 1.2:
-        factor = next((f for f in COARSE if radius >= ROUND_ENOUGH * f), 1)
-        size = (max(1, w // factor), max(1, h // factor))
-        coarse = depth if factor == 1 else cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        coarse = np.asarray(coarse, np.float32)
-        growth.step(level, coarse > radius, 1, coarse / radius if level == 0 else None)
-        radius, level = radius / SHRINK, level + 1
+    level = _roll_freely(growth, depth) if gap is None else _roll_below(growth, depth, gap)
     growth.step(level, paper, least)
     labels = nearest_label(growth.labels)
     used = np.zeros(len(growth.born), np.bool_)
     used[labels] = True
     number = (np.cumsum(used) - 1).astype(np.int32)
     return np.asarray(number.take(labels), np.int32)
+
+
+def _roll_freely(growth: _Growth, depth: NDArray[np.float32]) -> int:
+    """Roll balls of falling radius over HxW paper, large ones on a coarser canvas; returns the next level."""
+    h, w = depth.shape
+    radius, level = max(SMALLEST_BALL, min(h, w) * LARGEST_BALL), 0
+    while radius >= SMALLEST_BALL:
+        factor = next((f for f in COARSE if radius >= ROUND_ENOUGH * f), 1)
+        size = (max(1, w // factor), max(1, h // factor))
+        coarse = depth if factor == 1 else cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        coarse = np.asarray(coarse, np.float32)
+        growth.step(level, coarse > radius, 1, coarse / radius if level == 0 else None)
+        radius, level = radius / SHRINK, level + 1
+    return level
+
+
+def _roll_below(growth: _Growth, depth: NDArray[np.float32], gap: float) -> int:
+    """Roll balls that cannot pass a gap of so many pixels, the largest first; returns the next level.
+
+    All at full size: on a coarser one the passage that decides, a pixel or two wide for the first ball, could be lost.
+    """
+    # Between square ends of a line the distance from pixel centre to pixel centre is one more than the paper is wide.
+    radius, level = (gap + 1) / 2, 0
+    while gap > 0 and (level == 0 or radius >= SMALLEST_BALL):
+        growth.step(level, depth > radius, 1, for_good=level == 0)
+        radius, level = radius / SHRINK_BELOW_GAP, level + 1
+    return level

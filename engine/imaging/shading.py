@@ -125,15 +125,17 @@ def enlarge_strip(
     return out
 
 
-def shading_layer(flats: NDArray[np.uint8], colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def shading_layer(flats: NDArray[np.uint8], colour: NDArray[np.uint8], *, clipped: bool = False) -> NDArray[np.uint8]:
     """The layer that, laid normally over ``flats``, gives ``colour`` (to within rounding): dark and light, half clear.
 
     Args:
         flats: HxWx4 RGBA.
         colour: HxWx4 RGBA with the same alpha.
+        clipped: the layer will be laid with the alpha below it kept, as Krita's "inherit alpha" does, so that soft
+            edges are right, too. Its alpha then says by how much it covers, wherever there is anything to cover.
 
     Returns:
-        HxWx4 RGBA; alpha is the least that reaches the colour, times the alpha of the layers.
+        HxWx4 RGBA; alpha is the least that reaches the colour, times the alpha of the layers unless clipped.
     """
     out = np.zeros_like(colour)
     for start in range(0, colour.shape[0], STRIP):
@@ -146,6 +148,6 @@ def shading_layer(flats: NDArray[np.uint8], colour: NDArray[np.uint8]) -> NDArra
         paint = f + change * 255 / np.maximum(alpha, 1)[..., None]
         part = out[start : start + STRIP]
         part[..., :3] = np.clip(np.rint(paint), 0, 255) * (alpha > 0)[..., None]
-        cover = colour[start : start + STRIP, :, 3].astype(np.float32) / 255
-        part[..., 3] = np.rint(alpha * cover)
+        covered = colour[start : start + STRIP, :, 3]
+        part[..., 3] = alpha * (covered > 0) if clipped else np.rint(alpha * (covered.astype(np.float32) / 255))
     return out

@@ -117,6 +117,8 @@ class Descriptor:
         guidance: default guidance; None where the model has none.
         sampler: default sampler.
         shading_gain: how much of the model's shading to lay over the flats; measured, see the model card.
+        splits_regions: what it sees within a large region is sure enough to cut the region by; where a model draws
+            lots, such cuts would be blotches.
         palette_mean: OKLab mean of the region colours of the art it learnt from; with ``palette_spread`` it gives a
             picture without any hint the contrast of that art, which the mean of many possible pictures lacks.
         palette_spread: OKLab standard deviation of the region colours within a picture of that art; None = as painted.
@@ -138,6 +140,7 @@ class Descriptor:
     guidance: float | None = None
     sampler: str = "euler"
     shading_gain: float = 1.0
+    splits_regions: bool = True
     palette_mean: tuple[float, float, float] | None = None
     palette_spread: tuple[float, float, float] | None = None
 

@@ -72,6 +72,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             steps=4,
             strength=0.5,
             guidance=1.0,
+            splits_regions=False,
         ),
     ),
 }

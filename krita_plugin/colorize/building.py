@@ -120,6 +120,9 @@ def result_steps(document: Any, pictures: dict[str, Picture], where: Place, name
                 continue
             node = aside.createNode(titles[role], "paintlayer")
             yield from _fill_steps(node, pictures[role])
+            if role == "shading":
+                # Or the soft edge of a mask would be covered twice; its alpha was asked for to suit.
+                node.setInheritAlpha(True)
             node.setLocked(True)
             if parent is None:
                 top = node

@@ -17,7 +17,7 @@ from .sheet import Sheet, split
 
 LAYERS = {"layers": ["flats", "shading"], "colour": ["colour"]}
 """What the engine is asked for, by the kind of output."""
-PASSED_ON = ("model", "size", "seed", "steps", "strength", "guidance")
+PASSED_ON = ("model", "size", "seed", "shading", "gap", "steps", "strength", "guidance")
 """Options that go to the engine as they are."""
 PREVIEW = 640
 """Pixels of the longer side of the picture shown in the docker, of several variations the longer side of all."""
@@ -160,7 +160,7 @@ class Colouring(QtCore.QObject):
     ) -> tuple[dict[str, Any], list[Any]]:
         """Body and buffers of a job, as the protocol wants them."""
         body = {key: options[key] for key in PASSED_ON if options.get(key) is not None}
-        body.update(width=inputs.width, height=inputs.height, order="BGRA8", trim=True)
+        body.update(width=inputs.width, height=inputs.height, order="BGRA8", trim=True, clipped=True)
         body["layers"] = LAYERS[options.get("output", "layers")]
         if variations > 1:
             # None of them is wanted at once, and as they are eight large ones would fill the memory.

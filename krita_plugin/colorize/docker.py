@@ -361,6 +361,10 @@ def _item(result: Any, applied: list[str]) -> ResultItem:
     parts = [str(options.get("model", "")), size, tr("{seconds:.1f} s").format(seconds=result.seconds)]
     if "seed" in options:
         parts.append(tr("seed {seed}").format(seed=result.seed))
+    if options.get("shading", 1.0) != 1.0:
+        parts.append(f"{tr('Shade')} {options['shading']:.0%}")
+    if options.get("gap") is not None:
+        parts.append(tr("Gap size") + " " + str(options["gap"]) + tr(" px"))
     if "strength" in options:
         parts.append(f"{tr('Strength')} {options['strength']:.0%}")
     parts.extend(

@@ -103,11 +103,25 @@ def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) ->
     context = inputs.pictures.get("context")
     if context is not None:
         _draw(painter, context, scale)
-    for role in ("flats", "shading", "colour"):
-        if role in pictures:
-            _draw(painter, pictures[role], scale)
+    painter.drawImage(0, 0, _together(pictures, image.size(), scale))
     painter.setCompositionMode(QtGui.QPainter.CompositionMode.CompositionMode_Multiply)
     _draw(painter, inputs.pictures["lineart"], scale)
+    painter.end()
+    return image
+
+
+def _together(pictures: dict[str, Picture], size: Any, scale: float) -> Any:
+    """The layers of a result on a transparent QImage, the shading only where the flats are."""
+    image = QtGui.QImage(size, QtGui.QImage.Format.Format_ARGB32_Premultiplied)
+    image.fill(QtCore.Qt.GlobalColor.transparent)
+    painter = QtGui.QPainter(image)
+    for role in ("flats", "shading", "colour"):
+        if role in pictures:
+            over = QtGui.QPainter.CompositionMode
+            painter.setCompositionMode(
+                over.CompositionMode_SourceAtop if role == "shading" else over.CompositionMode_SourceOver
+            )
+            _draw(painter, pictures[role], scale)
     painter.end()
     return image
 

@@ -10,6 +10,8 @@ from .i18n import tr
 from .qt import QtCore, QtWidgets, Signal
 
 OUTPUTS = ("layers", "colour")
+_AUTOMATIC = -1  # in the box of the gap; among the options it is None
+_MAX_GAP = 1000
 _MAX_SEED = 2**31 - 8  # of a Qt number box, so that the seeds of further variations fit too; the protocol takes more
 # Values that belong to a model; another model has defaults of its own.
 _OF_MODEL = ("size", "steps", "strength", "guidance")
@@ -24,7 +26,13 @@ class OptionsForm(QtWidgets.QWidget):
         super().__init__()
         self.setObjectName("options_form")
         self._models: list[dict[str, Any]] = []
-        self._kept: dict[str, Any] = {"output": OUTPUTS[0], "seed": 0, "variations": 1}
+        self._kept: dict[str, Any] = {
+            "output": OUTPUTS[0],
+            "shading": 1.0,
+            "gap": None,
+            "seed": 0,
+            "variations": 1,
+        }
         self._of_model: dict[str, dict[str, Any]] = {}
         self._labels: dict[str, Any] = {}
         self.grid = QtWidgets.QGridLayout(self)
@@ -35,6 +43,9 @@ class OptionsForm(QtWidgets.QWidget):
         self._output.addItem(tr("Layers: flats and shading"), OUTPUTS[0])
         self._output.addItem(tr("One layer"), OUTPUTS[1])
         self._size = SpinBox("size_spin", 64, 1024, 64, tr(" px"))
+        self._shading = SpinBox("shading_spin", 0, 200, 10, tr(" %"))
+        self._gap = SpinBox("gap_spin", _AUTOMATIC, _MAX_GAP, 1, tr(" px"))
+        self._gap.setSpecialValueText(tr("Automatic"))
         self._variations = SpinBox("variations_spin", 1, 8)
         self._seed = SpinBox("seed_spin", 0, _MAX_SEED)
         self._steps = SpinBox("steps_spin", 1, 200)
@@ -45,6 +56,13 @@ class OptionsForm(QtWidgets.QWidget):
         self._add("output", tr("Result"), self._output, tr("Flats and shading as layers of a group, or one layer"))
         tip = tr("Short side of the picture that the model works on. Larger sees finer detail and takes longer")
         self._add("size", tr("Detail"), self._size, tip)
+        tip = tr("How strong light and shade are: 0 % is flat colours alone, 100 % as the model has learned")
+        self._add("shading", tr("Shade"), self._shading, tip)
+        tip = tr(
+            "The widest gap in a line that is closed, in pixels of the image: raise it where colour leaks, "
+            "lower it where an opening is meant. 0 closes none"
+        )
+        self._add("gap", tr("Gap size"), self._gap, tip)
         self._add("variations", tr("Variations"), self._variations, tr("How many different results to make"))
         seed = QtWidgets.QHBoxLayout()
         seed.setContentsMargins(0, 0, 0, 0)
@@ -84,6 +102,8 @@ class OptionsForm(QtWidgets.QWidget):
         ):
             box.valueChanged.connect(lambda value, key=key: self._edited(key, value))
         self._strength.valueChanged.connect(lambda value: self._edited("strength", value / 100))
+        self._shading.valueChanged.connect(lambda value: self._edited("shading", value / 100))
+        self._gap.valueChanged.connect(lambda value: self._edited("gap", None if value == _AUTOMATIC else value))
         self._dice.clicked.connect(self._roll)
 
     # ----- what is asked from outside
@@ -137,7 +157,7 @@ class OptionsForm(QtWidgets.QWidget):
 
     @staticmethod
     def _keys(model: dict[str, Any]) -> list[str]:
-        keys = ["model", "output"]
+        keys = ["model", "output", "shading", "gap"]
         if model.get("max_size", 0) > model.get("min_size", 0):
             keys.append("size")
         if model.get("stochastic"):
@@ -163,8 +183,9 @@ class OptionsForm(QtWidgets.QWidget):
             label.buddy().setVisible(key in keys)
         self._dice.setVisible("seed" in keys)
         values = {**self._kept, **(self._values_of(model) if model else {})}
-        boxes = (self._model, self._output, self._size, self._variations, self._seed, self._steps)
-        blocked = [(box, box.blockSignals(True)) for box in (*boxes, self._strength, self._guidance)]
+        boxes = (self._model, self._output, self._size, self._shading, self._gap, self._variations, self._seed)
+        more = (self._steps, self._strength, self._guidance)
+        blocked = [(box, box.blockSignals(True)) for box in (*boxes, *more)]
         self._model.clear()
         for number, each in enumerate(self._models):
             self._model.addItem(each["name"], each["name"])
@@ -174,6 +195,8 @@ class OptionsForm(QtWidgets.QWidget):
         self._size.setRange(model.get("min_size", 1), model.get("max_size", 30000))
         self._size.setSingleStep(max(1, model.get("stride", 32)))
         self._size.setValue(values.get("size", self._size.minimum()))
+        self._shading.setValue(round(100 * values["shading"]))
+        self._gap.setValue(_AUTOMATIC if values["gap"] is None else values["gap"])
         self._variations.setValue(values["variations"])
         self._seed.setValue(min(_MAX_SEED, values["seed"]))
         self._steps.setValue(values.get("steps", 1))

@@ -110,6 +110,22 @@ def test_a_folder_with_a_broken_file_and_again(shared: Engine, draw: Callable[..
     assert told["size"] == 96
 
 
+def test_shading_and_gap_are_passed_on_and_a_change_colours_again(
+    shared: Engine, draw: Callable[..., Path], tmp_path: Path
+) -> None:
+    draw("in/line.png")
+    common = (tmp_path / "in", "-o", tmp_path / "out", "--no-sheet", "--layers", tmp_path / "layers")
+    told = batch(shared, *common)
+    assert (told["shading"], told["gap"]) == (1.0, None)
+    assert len(batch(shared, *common, "--shading", 1)["skipped"]) == 1
+    told = batch(shared, *common, "--shading", 0, "--gap", 0)
+    assert ([told["shading"], told["gap"]], len(told["done"])) == ([0.0, 0], 1)
+    flats, shading, colour = (pixels(tmp_path / "layers" / n / "line.png") for n in ("flats", "shading", "colour"))
+    assert np.array_equal(flats, colour)
+    assert not shading.any()
+    assert len(batch(shared, *common, "--shading", 0)["done"]) == 1
+
+
 def test_hints_masks_and_contexts_are_found_by_name(shared: Engine, draw: Callable[..., Path], tmp_path: Path) -> None:
     draw("line/1.png")
     draw("line/2.png")

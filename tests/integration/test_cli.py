@@ -37,6 +37,8 @@ REPORT = {
     "height",
     "size",
     "seed",
+    "shading",
+    "gap",
     "device",
     "peak_memory_mb",
 }
@@ -115,6 +117,7 @@ def test_a_process_colours_a_drawing_and_writes_picture_and_layers(
     assert picture.shape == (*SIZE[::-1], 3)
     np.testing.assert_array_equal(picture[:, half:], context[:, half:])
     assert (picture[:, :half] != context[:, :half]).any(axis=-1).mean() > 0.9
+    assert (report["shading"], report["gap"]) == (1.0, None)
     for name in ("flats", "shading", "colour"):
         layer = pixels(layers / f"{name}.png")
         assert layer.shape == (*SIZE[::-1], 4)
@@ -213,6 +216,8 @@ def test_bad_input_is_refused_in_one_line_with_exit_code_1(
         (["LINE", "-o", "DIR/out.png", "--colour", "red"], "No such option"),
         (["LINE", "-o", "DIR/out.png", "--seed", "-1"], "Invalid value for '--seed'"),
         (["LINE", "-o", "DIR/out.png", "--size", "big"], "Invalid value for '--size'"),
+        (["LINE", "-o", "DIR/out.png", "--shading", "2.1"], "Invalid value for '--shading'"),
+        (["LINE", "-o", "DIR/out.png", "--gap", "-1"], "Invalid value for '--gap'"),
         (["LINE", "-o", "DIR/out.png", "--device", "tpu"], "Invalid value for '--device'"),
         (["LINE", "-o", "LINE"], "would overwrite"),
         (["LINE", "-o", "DIR/none/../line.png"], "would overwrite"),

@@ -108,18 +108,20 @@ def test_roles_that_the_model_does_not_understand_are_not_asked_for(panel: Any, 
 
 ROWS = ("model_combo", "output_combo", "size_spin", "variations_spin", "seed_spin", "seed_button", "steps_spin")
 MORE_ROWS = ("strength_spin", "guidance_spin")
+ALWAYS = {"output_combo", "shading_spin", "gap_spin"}
+PLAIN = {"model": "plain", "output": "layers", "shading": 1.0, "gap": None, "size": 512}
 
 
 @pytest.mark.parametrize(
     ("models", "wanted"),
     [
         ([], {"output_combo"}),
-        ([MODEL], {"output_combo", "size_spin"}),
-        ([{**MODEL, "min_size": 512, "max_size": 512}], {"output_combo"}),
-        ([MODEL, RICH], {"model_combo", "output_combo", "size_spin"}),
-        ([RICH, MODEL], {*ROWS, *MORE_ROWS}),
-        ([{**MODEL, "guidance": 2.0}], {"output_combo", "size_spin", "guidance_spin"}),
-        ([MODEL, {**RICH, "error": "the file is broken"}], {"output_combo", "size_spin"}),
+        ([MODEL], {*ALWAYS, "size_spin"}),
+        ([{**MODEL, "min_size": 512, "max_size": 512}], ALWAYS),
+        ([MODEL, RICH], {*ALWAYS, "model_combo", "size_spin"}),
+        ([RICH, MODEL], {*ALWAYS, *ROWS, *MORE_ROWS}),
+        ([{**MODEL, "guidance": 2.0}], {*ALWAYS, "size_spin", "guidance_spin"}),
+        ([MODEL, {**RICH, "error": "the file is broken"}], {*ALWAYS, "size_spin"}),
     ],
 )
 def test_only_options_that_the_model_understands_show(
@@ -127,16 +129,18 @@ def test_only_options_that_the_model_understands_show(
 ) -> None:
     panel.set_sections({"options": True})
     panel.set_models(models)
-    assert {name for name in (*ROWS, *MORE_ROWS) if part(name).isVisible()} == wanted
+    assert {name for name in (*ALWAYS, *ROWS, *MORE_ROWS) if part(name).isVisible()} == wanted
 
 
 def test_options_hold_what_the_model_understands_and_its_defaults(panel: Any) -> None:
-    assert panel.options() == {"model": "plain", "output": "layers", "size": 512}
+    assert panel.options() == PLAIN
     panel.set_models([MODEL, RICH])
-    panel.set_options({"model": "rich", "seed": 5, "variations": 4, "output": "colour"})
+    panel.set_options({"model": "rich", "seed": 5, "variations": 4, "output": "colour", "shading": 0.5, "gap": 12})
     assert panel.options() == {
         "model": "rich",
         "output": "colour",
+        "shading": 0.5,
+        "gap": 12,
         "size": 512,
         "variations": 4,
         "seed": 5,
@@ -152,7 +156,7 @@ def test_options_survive_a_model_that_does_not_know_them(panel: Any, part: Calla
     before = panel.options()
     panel.set_sections({"options": True})
     press(part("model_combo"), "Up")
-    assert panel.options() == {"model": "plain", "output": "layers", "size": 512}
+    assert panel.options() == PLAIN
     press(part("model_combo"), "Down")
     assert panel.options() == before
     assert panel.told == [("options_changed",)] * 2
@@ -200,6 +204,24 @@ def test_numbers_stay_within_what_the_engine_takes(panel: Any, part: Callable[[s
     part("strength_spin").setValue(1000)
     assert panel.options()["strength"] == 1.0
     assert "best guess" in part("strength_spin").toolTip()
+
+
+def test_shading_and_gap_are_set_by_hand_and_kept_for_every_model(panel: Any, part: Callable[[str], Any]) -> None:
+    panel.set_sections({"options": True})
+    assert (part("shading_spin").text(), part("gap_spin").text()) == ("100 %", "Automatic")
+    press(part("shading_spin"), "Down")
+    press(part("gap_spin"), "Up")
+    assert panel.told == [("options_changed",)] * 2
+    assert panel.options() == {**PLAIN, "shading": 0.9, "gap": 0}
+    panel.set_models([RICH])
+    assert (panel.options()["shading"], panel.options()["gap"]) == (0.9, 0)
+    part("shading_spin").setValue(1000)
+    part("gap_spin").setValue(5000)
+    assert (panel.options()["shading"], panel.options()["gap"]) == (2.0, 1000)
+    part("gap_spin").setValue(-1)
+    assert panel.options()["gap"] is None
+    panel.set_options({"shading": 0.0, "gap": 7})
+    assert (part("shading_spin").text(), part("gap_spin").text()) == ("0 %", "7 px")
 
 
 # ----- preview and results

@@ -40,6 +40,16 @@ def test_what_is_wanted_of_a_sampling_is_read() -> None:
     assert asked(strength=None, steps=None, guidance=None, variations=None) == older
 
 
+def test_shading_and_gap_are_read_and_have_their_defaults() -> None:
+    request = asked(shading=0, gap=12, clipped=True)
+    assert (request.shading, request.gap, request.clipped) == (0.0, 12, True)
+    assert isinstance(request.shading, float)
+    assert asked(gap=0).gap == 0
+    older = asked()
+    assert (older.shading, older.gap, older.clipped) == (1.0, None, False)
+    assert asked(shading=None, gap=None) == older
+
+
 @pytest.mark.parametrize(
     ("key", "values", "words"),
     [
@@ -47,9 +57,12 @@ def test_what_is_wanted_of_a_sampling_is_read() -> None:
         ("steps", [0, 1001, -4, 2.0, "4", True], "a number from 1 to 1000$"),
         ("guidance", [-1, 20.5, float("nan"), "1", False, {}], "a number from 0 to 20$"),
         ("variations", [0, 9, 1.0, "2", True], "a number from 1 to 8$"),
+        ("shading", [-0.1, 2.1, float("nan"), "1", True], "a number from 0 to 2$"),
+        ("gap", [-1, 1001, 2.5, "4", True], "a number from 0 to 1000$"),
+        ("clipped", [1, "yes"], "true or false$"),
     ],
 )
-def test_numbers_of_a_sampling_that_make_no_sense_are_refused(key: str, values: list[Any], words: str) -> None:
+def test_values_that_make_no_sense_are_refused(key: str, values: list[Any], words: str) -> None:
     for value in values:
         with pytest.raises(ProtocolError, match=f"'{key}' should be {words}") as failure:
             asked(**{key: value})

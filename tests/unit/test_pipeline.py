@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -220,6 +223,58 @@ def test_an_empty_mask_and_a_size_out_of_range_are_refused(pipeline: Pipeline) -
         pipeline.run(Job(drawing(), mask=np.zeros((200, 300), np.uint8)))
     with pytest.raises(ColorizeError, match="working size"):
         pipeline.run(Job(drawing(), size=9000))
+
+
+def test_without_shading_the_colour_is_the_flats_and_the_shading_layer_is_empty(any_pipeline: Pipeline) -> None:
+    mask = cv2.GaussianBlur(np.pad(np.full((100, 150), 255, np.uint8), ((50, 50), (75, 75))), (0, 0), 5)
+    layers = any_pipeline.run(Job(drawing(), strokes(200, 300), mask, shading=0.0))
+    assert layers.flats.any()
+    assert np.array_equal(layers.colour, layers.flats)
+    assert not layers.shading.any()
+
+
+def test_shading_grows_with_its_strength_and_one_is_as_without_a_word(any_pipeline: Pipeline) -> None:
+    job = Job(drawing(), strokes(200, 300))
+    flats, sizes = any_pipeline.run(job).flats, []
+    for strength in (0.0, 0.5, 1.0, 2.0):
+        layers = any_pipeline.run(replace(job, shading=strength))
+        assert np.array_equal(layers.flats, flats)
+        sizes.append(np.abs(layers.colour.astype(int) - flats).mean())
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[-2] > 0
+    assert np.array_equal(any_pipeline.run(replace(job, shading=1.0)).colour, any_pipeline.run(job).colour)
+
+
+def test_a_gap_is_closed_or_left_open_as_asked_also_on_a_drawing_that_is_kept(pipeline: Pipeline) -> None:
+    line = np.ones((256, 256), np.float32)
+    cv2.circle(line, (128, 128), 70, 0.0, 3)
+    line[118:138, 180:] = 1
+    hints = np.zeros((256, 256, 4), np.uint8)
+    hints[10:16, 10:60] = (20, 160, 220, 255)
+    for gap, leaks in ((None, True), (30, False), (10, True), (0, True), (30, False)):
+        flats = pipeline.run(Job(line, hints, lineart_digest="one", gap=gap)).flats
+        assert (flats[128, 128, :3].tolist() == [20, 160, 220]) == leaks
+
+
+@pytest.mark.parametrize(("values", "words"), [({"shading": 2.5}, "shading of 2.5"), ({"gap": -1}, "gaps of -1 px")])
+def test_shading_and_gaps_out_of_range_are_refused(pipeline: Pipeline, values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ColorizeError, match=words):
+        pipeline.run(Job(drawing(), **values))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1 << 30))
+def test_a_clipped_shading_layer_is_right_at_soft_edges_and_as_ever_elsewhere(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    flats, colour = rng.integers(0, 256, (2, 9, 11, 4)).astype(np.uint8)
+    flats[..., 3] = colour[..., 3] = rng.choice([0, 1, 100, 254, 255], (9, 11))
+    clipped, plain = Layers(flats, colour, clipped=True).shading, Layers(flats, colour).shading
+    alpha, painted = clipped[..., 3:].astype(np.float32) / 255, colour[..., 3] > 0
+    over = flats[..., :3] * (1 - alpha) + clipped[..., :3] * alpha
+    assert np.abs(over - colour[..., :3])[painted].max() <= 1.01
+    assert not clipped[~painted][:, 3].any()
+    hard = np.isin(colour[..., 3], (0, 255))
+    assert np.array_equal(clipped[hard], plain[hard])
 
 
 @settings(max_examples=20, deadline=None)

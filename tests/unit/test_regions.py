@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,3 +79,67 @@ def test_every_pixel_gets_a_label_and_no_number_is_skipped(h: int, w: int, lines
     assert labels.min() == 0
     assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
     assert np.array_equal(labels, find_regions(drawing))
+
+
+def opened(shape: str, side: int, line: int, opening: int, at: tuple[int, int]) -> np.ndarray:
+    """A circle or box with an opening so wide, with square ends, in its right side."""
+    drawing = paper(2 * side, 2 * side + 40)
+    x, y, reach = side + at[0], side + at[1], side // 2
+    if shape == "circle":
+        cv2.circle(drawing, (x, y), reach, 0.0, line)
+    else:
+        cv2.rectangle(drawing, (x - reach, y - reach), (x + reach, y + reach), 0.0, line)
+    drawing[y - opening // 2 : y - opening // 2 + opening, x + reach // 2 :] = 1
+    return drawing
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(["circle", "box"]),
+    st.sampled_from([120, 333, 700]),
+    st.integers(2, 9),
+    st.floats(0.01, 0.3),
+    st.tuples(st.integers(-15, 15), st.integers(-15, 15)),
+)
+def test_a_given_gap_closes_what_is_narrower_and_nothing_that_is_wider(
+    shape: str, side: int, line: int, share: float, at: tuple[int, int]
+) -> None:
+    opening = max(2, round(share * side))
+    drawing, slack = opened(shape, side, line, opening, at), 2 + round(0.04 * opening)
+    x, y = side + at[0], side + at[1]
+
+    def apart(gap: float) -> bool:
+        labels = find_regions(drawing, gap=gap)
+        return bool(labels[y, x] != labels[2, 2])
+
+    assert apart(opening + slack)
+    assert apart(3 * opening + slack)
+    assert not apart(max(0, opening - slack))
+    assert not apart(0)
+
+
+@pytest.mark.parametrize(
+    ("opening", "gap", "wanted"), [(60, 70, True), (60, 50, False), (12, 24, True), (16, 0, False)]
+)
+def test_a_given_gap_is_of_the_canvas_also_where_regions_are_found_on_a_smaller_one(
+    opening: int, gap: int, wanted: bool
+) -> None:
+    labels = find_regions(opened("box", 1800, 12, opening, (0, 0)), gap=gap)
+    assert labels.shape == (3600, 3640)
+    assert (labels[1800, 1800] != labels[5, 5]) == wanted
+
+
+def test_a_closed_area_too_narrow_for_the_given_gap_is_still_a_region() -> None:
+    drawing = paper(400, 400)
+    cv2.circle(drawing, (200, 200), 120, 0.0, 3)
+    cv2.rectangle(drawing, (185, 150), (195, 250), 0.0, 2)
+    labels = find_regions(drawing, gap=60)
+    assert len({int(labels[5, 5]), int(labels[200, 130]), int(labels[200, 190])}) == 3
+    assert labels.max() == 2
+
+
+@pytest.mark.parametrize("gap", [0, 1, 30, 1000])
+def test_any_gap_leaves_blank_paper_ink_and_tiny_drawings_whole(gap: int) -> None:
+    assert find_regions(paper(64, 64), gap=gap).max() == 0
+    assert find_regions(np.zeros((64, 64), np.float32), gap=gap).max() == 0
+    assert find_regions(np.eye(3, dtype=np.float32), gap=gap).shape == (3, 3)

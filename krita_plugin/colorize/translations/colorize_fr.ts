@@ -176,6 +176,18 @@
             <translation>graine {seed}</translation>
         </message>
         <message>
+            <source>Shade</source>
+            <translation>Ombres</translation>
+        </message>
+        <message>
+            <source>Gap size</source>
+            <translation>Trous</translation>
+        </message>
+        <message>
+            <source> px</source>
+            <translation> px</translation>
+        </message>
+        <message>
             <source>Strength</source>
             <translation>Force</translation>
         </message>
@@ -324,12 +336,12 @@
             <translation>Un seul calque</translation>
         </message>
         <message>
-            <source> px</source>
-            <translation> px</translation>
-        </message>
-        <message>
             <source> %</source>
             <translation> %</translation>
+        </message>
+        <message>
+            <source>Automatic</source>
+            <translation>Automatique</translation>
         </message>
         <message>
             <source>Take another seed</source>
@@ -362,6 +374,14 @@
         <message>
             <source>Detail</source>
             <translation>Détail</translation>
+        </message>
+        <message>
+            <source>How strong light and shade are: 0 % is flat colours alone, 100 % as the model has learned</source>
+            <translation>Intensité de l’ombre et de la lumière : à 0 %, les aplats seuls ; à 100 %, comme le modèle l’a appris</translation>
+        </message>
+        <message>
+            <source>The widest gap in a line that is closed, in pixels of the image: raise it where colour leaks, lower it where an opening is meant. 0 closes none</source>
+            <translation>Le plus large trou du trait qui est fermé, en pixels de l’image : augmentez-le si la couleur fuit, réduisez-le si une ouverture est voulue. 0 n’en ferme aucun</translation>
         </message>
         <message>
             <source>Variations</source>
