@@ -182,9 +182,11 @@ class Pipeline:
             track("colours", 1)
             views, paper = self.predict(job, frame, sampling, track, look)
             moments, results, split = self._moments(job), [], self.model.descriptor.splits_regions
+            # What is drawn freely is not to be drawn back to what is likeliest.
+            lean = 1.0 if sampling is None else 1.0 - sampling.strength / 2
             for place, view in enumerate(views):
                 track("flats", track.drawn + 2 + 2 * place)
-                flats = make_flats(segments.result(), view.sight, moments, split=split)
+                flats = make_flats(segments.result(), view.sight, moments, split=split, lean=lean)
                 track("shading", track.drawn + 3 + 2 * place)
                 field = self.shading(flats, view.change, paper, job.shading)
                 painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check)

@@ -147,7 +147,9 @@ def find_segments(regions: NDArray[np.int32], flooded: Flooded | None) -> Segmen
     return Segments(labels, (used % (colours + 1) - 1).astype(np.int32), flooded.palette, flooded.colour)
 
 
-def make_flats(segments: Segments, sight: Sight, moments: Moments | None = None, *, split: bool = True) -> Flats:
+def make_flats(
+    segments: Segments, sight: Sight, moments: Moments | None = None, *, split: bool = True, lean: float = 1.0
+) -> Flats:
     """Choose a colour for every segment.
 
     Args:
@@ -155,6 +157,7 @@ def make_flats(segments: Segments, sight: Sight, moments: Moments | None = None,
         sight: the model's view.
         moments: give the guessed colours these, for a picture nobody gave any colour to go by; None = as guessed.
         split: cut large segments to be guessed where the model sees clearly different colours.
+        lean: how far guesses go towards the strokes' flood, from 0 to 1 = as far as is best for a single best guess.
     """
     labels, hints = segments.labels.copy(), segments.hints
     lab_guess = srgb_to_oklab(sight.guess)
@@ -172,7 +175,7 @@ def make_flats(segments: Segments, sight: Sight, moments: Moments | None = None,
         brought = colours.take(resize_labels(segments.flooded, *small.shape), axis=0)
         area = np.bincount(small.ravel(), minlength=count) / small.size
         # What lies between hatching is nearly always of the colour around it; a whole dress may be of its own.
-        share = LEAN_LARGE + (LEAN_SMALL - LEAN_LARGE) * np.exp(-area / SMALL_AREA)
+        share = lean * (LEAN_LARGE + (LEAN_SMALL - LEAN_LARGE) * np.exp(-area / SMALL_AREA))
         _lean(guessed, small, brought, (hints < 0).take(small), share.astype(np.float32))
     if lab_context is not None and sight.known is not None:
         _lean(guessed, small, lab_context, sight.known, np.full(count, LEAN_ON_CONTEXT, np.float32))
