@@ -33,7 +33,7 @@ def _curve(rng: np.random.Generator, h: int, w: int) -> NDArray[np.int32]:
     return np.asarray(np.rint(points * (1 << SHIFT))[:, None], np.int32)
 
 
-def draw_lineart(height: int, width: int, seed: int) -> NDArray[np.float32]:
+def draw_lineart(height: int, width: int, seed: int, curves: int = CURVES, gaps: int = GAPS) -> NDArray[np.float32]:
     """Draw overlapping closed shapes and loose curves with a pen of about 2 px at 512, and leave gaps in the lines.
 
     Returns:
@@ -47,10 +47,10 @@ def draw_lineart(height: int, width: int, seed: int) -> NDArray[np.float32]:
         # Shapes in front hide what is behind them.
         cv2.fillPoly(paper, [outline], 255, cv2.LINE_AA, SHIFT)
         cv2.polylines(paper, [outline], True, 0, pen, cv2.LINE_AA, SHIFT)
-    for _ in range(CURVES):
+    for _ in range(curves):
         cv2.polylines(paper, [_curve(rng, height, width)], False, 0, max(1, round(1.5 * scale)), cv2.LINE_AA, SHIFT)
     ys, xs = np.nonzero(paper[::4, ::4] < 64)
-    for i in rng.choice(len(ys), min(GAPS, len(ys)), replace=False):
+    for i in rng.choice(len(ys), min(gaps, len(ys)), replace=False):
         centre = (int(xs[i]) * 4, int(ys[i]) * 4)
         cv2.circle(paper, centre, max(1, round(rng.uniform(1, 4) * scale)), 255, -1, cv2.LINE_AA)
     return np.divide(paper, 255, dtype=np.float32)

@@ -24,7 +24,7 @@ yield_cores()
 import onnxruntime
 import torch
 from drawing import draw_lineart, draw_strokes
-from speed import SEED, STROKES, interleaved
+from speed_tools import SEED, STROKES, interleaved
 
 from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError

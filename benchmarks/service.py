@@ -27,7 +27,7 @@ import psutil  # type: ignore[import-untyped]
 import zmq
 from engines import PATIENCE, Line, another, client_of, drawing, engine, file_of, picture, wait_for
 from service_sampling import measure_sampling
-from speed import interleaved, verdict
+from speed_tools import interleaved, verdict
 
 from engine.pixels import paper
 from engine.pixels import strokes as on_canvas

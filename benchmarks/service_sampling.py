@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import PATIENCE, Line, client_of, drawing, picture, wait_for
-from speed import verdict
+from speed_tools import verdict
 
 from engine.wire import Buffer, Client, Connection, Event
 

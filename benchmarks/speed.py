@@ -1,26 +1,21 @@
-"""Measures speed and memory on the CPU, all ratios in one run: networks, steps, whole jobs, import times.
+"""Measures speed and memory on the CPU, all ratios in one run, and says which of the targets hold.
 
-    python benchmarks/speed.py [--repeats N] [--huge] [--weights PATH] [--out FILE]
+    python benchmarks/speed.py [--sizes WxH,...] [--repeats N] [--quick] [--no-gmic] [--weights PATH] [--out FILE]
 
-Prints a Markdown table and one line of JSON. For its memory, each size of a whole job has a process of its own. Needs
-Linux or macOS.
+Our default network and whole job, the thesis's generators, what the machine can do at best, G'MIC where it is
+installed, the cold start, and memory in a process of its own. Prints Markdown tables and one line of JSON. Needs Linux
+or macOS.
 """
 
 # ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
-import platform
-import resource
-import statistics
-import subprocess
+import re
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,232 +24,120 @@ from engine.runtime import yield_cores
 # As the command line does; it must come before torch.
 yield_cores()
 
-import numpy as np
-import psutil  # type: ignore[import-untyped]
 import torch
-from drawing import draw_lineart, draw_strokes
+from speed_flats import measure_flats
+from speed_gmic import Gmic
+from speed_jobs import MANY_PIXELS, Networks, measure_jobs, measure_memory
+from speed_machine import Machine
+from speed_report import (
+    flats_table,
+    job_table,
+    machine_table,
+    network_table,
+    ratio_table,
+    start_table,
+    target_table,
+    targets,
+)
+from speed_start import measure_import, measure_start
+from speed_tools import SIZE, default_model
 
-from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
-from engine.imaging.regions import find_regions
-from engine.models.base import ModelInputs
-from engine.models.checkpoint import LoadedModel, find_weights, load_model
-from engine.models.hint_prior import flood_hints
-from engine.models.registry import ARCHITECTURES
-from engine.models.stenciltorch import Compact, CompactConfig, Thesis, ThesisConfig
-from engine.pipeline import Job, Pipeline, model_inputs
+from training.evaluation.baselines import gmic_version
 
-SIZE = 512
-STROKES = 30
-SEED = 7
-LARGE = (2480, 3508)
-HUGE = (5000, 7000)
-THESIS_WIDTH = 32
-TARGET_NETWORK = 0.2
-TARGET_JOB = 2.0
-TARGET_SECONDS = 6.0
-TARGET_MEGABYTES = 1500.0
-TARGET_IMPORT = 0.1
-MODULES = ("engine", "engine.cli", "torch")
-
-Line = tuple[str, float, str, str]
-"""What was measured, the number, its unit, and the target or nothing."""
+SIZES = "512,1024,2480x3508,4960x7016"
+MODULES = ("engine", "engine.cli")
+FLATS_SIZE = 1024
+DRAWINGS = 3
+"""With known flats; each is coloured with whole lines and with gaps."""
 
 
-def default_model(weights: Path | None) -> LoadedModel:
-    """The shipped model, or the same network with random weights where none are found; speed is the same."""
-    try:
-        return load_model(find_weights(DEFAULT_MODEL, weights))
-    except ColorizeError as e:
-        if weights is not None:
-            raise
-        print(f"note: {e.cause}; measuring with random weights", file=sys.stderr)
-    torch.manual_seed(SEED)
-    network = Compact(CompactConfig())
-    network.prepare_for_inference()
-    network.requires_grad_(False)
-    return LoadedModel(network, ARCHITECTURES["stenciltorch-compact"].descriptor, Path("random"), {})
-
-
-def interleaved(work: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of every piece of work; they take turns, so that a busy moment of the machine hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(repeats + 1):
-        for name, step in work.items():
-            start = time.perf_counter()
-            step()
-            # The first turn warms up.
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def make_inputs(pipeline: Pipeline) -> ModelInputs:
-    """The batch that a 512 x 512 job gives to the network."""
-    job = Job(draw_lineart(SIZE, SIZE, SEED), draw_strokes(SIZE, SIZE, STROKES, SEED))
-    return model_inputs(job, pipeline.frame(job))
-
-
-def measure_steps(model: LoadedModel, repeats: int) -> tuple[dict[str, float], int, int]:
-    """Median seconds of networks, steps and the whole warm job at 512 x 512.
-
-    Returns:
-        ``(seconds by name, parameters of the default network, parameters of the thesis network)``.
-    """
-    pipeline = Pipeline(model)
-    inputs = make_inputs(pipeline)
-    torch.manual_seed(SEED)
-    thesis = Thesis(ThesisConfig(width=THESIS_WIDTH, guide=False))
-    thesis.prepare_for_inference()
-    thesis.requires_grad_(False)
-    hints = draw_strokes(SIZE, SIZE, STROKES, SEED)
-    # Every repeat colours another drawing, so that nothing remembered of the last one helps.
-    lines = iter([draw_lineart(SIZE, SIZE, SEED + i) for i in range(repeats + 1)])
-    with torch.inference_mode():
-        flood = flood_hints(inputs)
-        work: dict[str, Callable[[], Any]] = {
-            "network": lambda: model.network(inputs, flood),
-            "thesis": lambda: thesis(inputs),
-            "prior": lambda: flood_hints(inputs),
-            "regions": lambda: find_regions(line),
-            "job": lambda: pipeline.run(Job(next(lines), hints)),
-        }
-        line = draw_lineart(SIZE, SIZE, SEED)
-        seconds = interleaved(work, repeats)
-    sizes = [sum(p.numel() for p in network.parameters()) for network in (model.network, thesis)]
-    return {name: statistics.median(values) for name, values in seconds.items()}, sizes[0], sizes[1]
-
-
-def peak_megabytes() -> float:
-    """Most memory this process has held so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
-
-
-def run_child(folder: Path, repeats: int, weights: Path | None) -> None:
-    """In a process of its own: colour the drawing in ``folder``; print seconds and growth of memory as JSON."""
-    model = default_model(weights)
-    pipeline = Pipeline(model)
-    pipeline.run(Job(draw_lineart(64, 64, SEED), draw_strokes(64, 64, 4, SEED)))
-    before = psutil.Process().memory_info().rss / 1e6
-    seconds = []
-    lineart, hints = np.load(folder / "lineart.npy"), np.load(folder / "hints.npy")
-    inputs = (lineart.nbytes + hints.nbytes) / 1e6
-    for _ in range(repeats):
-        start = time.perf_counter()
-        pipeline.run(Job(lineart, hints))
-        seconds.append(time.perf_counter() - start)
-    growth = peak_megabytes() - before
-    print(json.dumps({"seconds": statistics.median(seconds), "growth_mb": growth, "inputs_mb": inputs}))
-
-
-def measure_job(height: int, width: int, repeats: int, weights: Path | None) -> dict[str, float]:
-    """Whole warm job of one size in a fresh process: median seconds, growth of memory over the loaded model."""
-    with tempfile.TemporaryDirectory() as name:
-        # Drawn here, so that the memory for drawing is not counted there.
-        np.save(Path(name) / "lineart.npy", draw_lineart(height, width, SEED))
-        np.save(Path(name) / "hints.npy", draw_strokes(height, width, STROKES, SEED))
-        command = [sys.executable, __file__, "--child", name, "--repeats", str(repeats)]
-        command += ["--weights", str(weights)] if weights else []
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+def measure(options: argparse.Namespace, gmic: Gmic | None) -> dict[str, Any]:
+    """All the numbers."""
+    model = default_model(options.weights)
+    networks, machine = Networks(model), Machine()
+    found: dict[str, Any] = {"sizes": {}}
+    for width, height in options.sizes:
+        print(f"{width}x{height} ...", file=sys.stderr)
+        base = (width, height) == (SIZE, SIZE)
+        repeats = options.repeats if width * height <= MANY_PIXELS else max(1, options.repeats // 3)
+        more = {**networks.work, **machine.work} if base else {}
+        row = measure_jobs(model, width, height, repeats, gmic, more)
+        if base:
+            found |= {"rates": machine.rates(row["seconds"]), "networks": networks.rows(row["seconds"])}
+            found["prior"] = row["seconds"]["prior"]
+        row["memory"] = measure_memory(width, height, options.weights)
+        row["repeats"] = repeats
+        found["sizes"][f"{width}x{height}"] = row
+    print("flats, cold start ...", file=sys.stderr)
+    size, drawings = (SIZE, 1) if options.quick else (FLATS_SIZE, DRAWINGS)
+    found["flats"] = {"size": size, "drawings": drawings, "right": measure_flats(model, size, drawings, gmic)}
+    found["start"] = measure_start(options.weights, options.repeats)
+    found["imports"] = {module: measure_import(module, options.repeats) for module in MODULES}
     return found
 
 
-def measure_import(module: str, repeats: int) -> tuple[float, bool] | None:
-    """Median seconds to import a module in a fresh process and whether torch came with it; None if it is not there."""
-    if importlib.util.find_spec(module) is None:
-        return None
-    code = f"import sys, time; t = time.perf_counter(); import {module}; "
-    code += "print(time.perf_counter() - t, 'torch' in sys.modules)"
-    seconds, with_torch = [], False
-    for _ in range(repeats):
-        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
-        first, second = done.stdout.split()
-        seconds.append(float(first))
-        with_torch = second == "True"
-    return statistics.median(seconds), with_torch
+def sizes_of(text: str) -> list[tuple[int, int]]:
+    """Read ``512,2480x3508``: width and height of canvases, the smallest first, always with the one of the ratios.
 
-
-def verdict(value: float, limit: float, unit: str) -> str:
-    """The target and whether the value holds it."""
-    return f"<= {limit:g} {unit}".rstrip() + (": holds" if value <= limit else ": **missed**")
-
-
-def measure(options: argparse.Namespace) -> tuple[list[Line], dict[str, Any]]:
-    """All lines of the table and the numbers behind them."""
-    model = default_model(options.weights)
-    steps, own_size, thesis_size = measure_steps(model, options.repeats)
-    network, thesis, job = steps["network"], steps["thesis"], steps["job"]
-    lines: list[Line] = [
-        (f"network, default ({own_size / 1e6:.1f} M parameters), {SIZE}x{SIZE}", network * 1000, "ms", ""),
-        (f"network, thesis f = {THESIS_WIDTH} ({thesis_size / 1e6:.1f} M), {SIZE}x{SIZE}", thesis * 1000, "ms", ""),
-        ("default / thesis", network / thesis, "", verdict(network / thesis, TARGET_NETWORK, "")),
-        (f"hint prior alone, {STROKES} strokes, {SIZE}x{SIZE}", steps["prior"] * 1000, "ms", ""),
-        (f"regions alone, {SIZE}x{SIZE}", steps["regions"] * 1000, "ms", ""),
-        (f"whole warm job, {SIZE}x{SIZE}", job * 1000, "ms", ""),
-        ("whole job / network", job / network, "", verdict(job / network, TARGET_JOB, "")),
-        ("whole job / network and its hint prior", job / (network + steps["prior"]), "", ""),
-    ]
-    numbers: dict[str, Any] = {
-        "seconds": steps,
-        "default_over_thesis": network / thesis,
-        "job_over_network": job / network,
-    }
-    sizes = [(SIZE, SIZE), LARGE, *([HUGE] if options.huge else [])]
-    for height, width in sizes:
-        few = options.repeats if height == SIZE else max(1, options.repeats // 4)
-        found = measure_job(height, width, few, options.weights)
-        numbers[f"job_{height}x{width}"] = found
-        large = (height, width) == LARGE
-        goal = verdict(found["seconds"], TARGET_SECONDS, "s") if large else ""
-        lines.append((f"whole warm job, {height}x{width}, own process", found["seconds"], "s", goal))
-        goal = verdict(found["growth_mb"], TARGET_MEGABYTES, "MB") if large else ""
-        what = f"its peak memory over the loaded model ({found['inputs_mb']:.0f} MB of it the inputs)"
-        lines.append((what, found["growth_mb"], "MB", goal))
-    for module in MODULES:
-        imported = measure_import(module, max(3, options.repeats // 2))
-        if imported is None:
-            continue
-        seconds, with_torch = imported
-        numbers[f"import_{module}"] = {"seconds": seconds, "loads_torch": with_torch}
-        goal = verdict(seconds, TARGET_IMPORT, "s") if module == "engine" else ""
-        note = " (loads torch)" if with_torch and module != "torch" else ""
-        lines.append((f"import {module}{note}", seconds, "s", goal))
-    return lines, numbers
+    Raises:
+        ArgumentTypeError: that is none.
+    """
+    sizes = {(SIZE, SIZE)}
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:x(\d+))?", part.strip())
+        if match is None or min(int(match[1]), int(match[2] or match[1])) < 64:
+            raise argparse.ArgumentTypeError(f"'{part}' is no size: write 1024 or 2480x3508, at least 64 pixels")
+        sizes.add((int(match[1]), int(match[2] or match[1])))
+    return sorted(sizes, key=lambda size: size[0] * size[1])
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure speed and memory on the CPU.")
+    text = f"canvases to colour besides {SIZE}x{SIZE} (%(default)s)"
+    parser.add_argument("--sizes", type=sizes_of, default=SIZES, metavar="WxH,...", help=text)
     parser.add_argument("--repeats", type=int, default=9, metavar="N", help="runs behind each median (%(default)s)")
-    parser.add_argument("--huge", action="store_true", help=f"also {HUGE[0]}x{HUGE[1]} pixels")
+    parser.add_argument("--quick", action="store_true", help=f"only {SIZE}x{SIZE}, once: to see that it works")
+    parser.add_argument("--no-gmic", action="store_true", help="without G'MIC, even where it is installed")
     parser.add_argument("--weights", type=Path, metavar="PATH", help="weights to measure instead of the usual ones")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there, too")
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error("--repeats may not be under 1")
+    if options.quick:
+        options.sizes, options.repeats = [(SIZE, SIZE)], 1
     return options
 
 
 def main() -> int:
     """Run from the command line; exit codes 0 done, 1 failed, 2 wrong use."""
     options = parse()
+    version = None if options.no_gmic else gmic_version()
+    before = os.getloadavg()[0]
     try:
-        if options.child is not None:
-            run_child(options.child, options.repeats, options.weights)
-            return 0
-        lines, numbers = measure(options)
+        with tempfile.TemporaryDirectory() as name:
+            found = measure(options, None if version is None else Gmic(Path(name)))
     except ColorizeError as e:
         print(f"error: {e.cause}\n  {e.remedy}", file=sys.stderr)
         return 1
-    machine = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    print(f"{machine['cores']} CPU cores, {machine['threads']} threads, torch {machine['torch']}\n")
-    print("| what | median | target |\n| --- | ---: | --- |")
-    for what, value, unit, goal in lines:
-        print(f"| {what} | {f'{value:.3g}' if value < 100 else f'{value:.0f}'} {unit} | {goal} |")
-    text = json.dumps({"machine": machine, "repeats": options.repeats, **numbers})
+    found |= {
+        "gmic": version,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load": [before, os.getloadavg()[0]],
+        "repeats": options.repeats,
+    }
+    promised = targets(found)
+    found["targets"] = [{"target": what, "measured": seen, "holds": ok} for what, seen, ok in promised]
+    print(f"{found['cores']} CPU cores, {found['threads']} threads, torch {found['torch']}, ", end="")
+    print(f"load {before:.1f} before and {found['load'][1]:.1f} after; medians of {options.repeats}")
+    missing = "was left out" if options.no_gmic else "is not installed here: nothing is compared with it"
+    print(f"G'MIC {version or missing}\n")
+    tables = [make(found) for make in (machine_table, network_table, ratio_table, job_table, flats_table, start_table)]
+    print("\n\n".join([*tables, target_table(promised)]))
+    text = json.dumps(found)
     print(f"\n{text}")
     if options.out is not None:
         options.out.write_text(text + "\n", encoding="utf-8")

@@ -27,7 +27,7 @@ yield_cores()
 import psutil  # type: ignore[import-untyped]
 import torch
 from drawing import draw_lineart, draw_strokes
-from speed import SEED, SIZE, STROKES, default_model, interleaved, make_inputs, peak_megabytes
+from speed_tools import SEED, SIZE, STROKES, default_model, interleaved, make_inputs, peak_megabytes
 
 from engine.errors import ColorizeError
 from engine.models.base import Sampling
