@@ -147,8 +147,11 @@ def process(tmp_path: Path) -> Iterator[Callable[..., int]]:
     def start(**env: str) -> int:
         child = subprocess.Popen([program, "60"], env=env)
         started.append(child)
-        link, patience = Path(f"/proc/{child.pid}/exe"), time.monotonic() + 10
-        while os.path.realpath(link) != os.path.realpath(program) and time.monotonic() < patience:
+        there, patience = Path(f"/proc/{child.pid}"), time.monotonic() + 10
+        # The program is in place a moment before its variables are.
+        while time.monotonic() < patience and not (
+            os.path.realpath(there / "exe") == os.path.realpath(program) and (there / "environ").read_bytes()
+        ):
             time.sleep(0.01)
         return child.pid
 
