@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,24 +92,7 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_stablepaint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weight file of a small StablePaint that has learned nothing but draws lots that differ, always the same."""
-    import torch
-
-    from engine.models.checkpoint import save_model
-    from engine.models.stablepaint import StablePaint, StablePaintConfig
-
-    config = StablePaintConfig(
-        channels=4, encoder=(8, 8), decoder=(16, 8, 8), context=(8, 8, 16), denoiser=(8, 16, 16, 16), embedding=8
-    )
     path = tmp_path_factory.mktemp("weights") / "small-stablepaint.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        net = StablePaint(config)
-        for name, parameter in net.named_parameters():
-            # What begins with no say gets some, or all seeds would look alike.
-            if not bool(parameter.any()):
-                torch.nn.init.normal_(parameter, std=0.05)
-            if "denoiser.head" in name:
-                torch.nn.init.normal_(parameter, std=0.2)
-        net.vae.get_buffer("glance").normal_(std=0.3)
-        save_model(path, net.state_dict(), "stablepaint", config, {})
+    program = Path(__file__).parent / "krita" / "small_stablepaint.py"
+    subprocess.run([sys.executable, program, path], check=True)
     return path
