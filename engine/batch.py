@@ -17,7 +17,7 @@ from engine import __version__
 from engine.batch_engine import Service
 from engine.batch_plan import Frame, Record, clashes, fingerprint
 from engine.batch_sheet import Sheet
-from engine.errors import ColorizeError
+from engine.errors import ColorizeError, draws_no_lots
 from engine.imaging import reading, writing
 from engine.wire import Buffer, Event, Message, digest
 
@@ -215,11 +215,7 @@ class Batch:
                 wrong_use=True,
             )
         if self._settings.sampling and not found["stochastic"]:
-            raise ColorizeError(
-                f"{name} draws no lots, so it has no {' and no '.join(self._settings.sampling)}",
-                "leave that out, or choose a model that does (see `engine models`)",
-                wrong_use=True,
-            )
+            raise draws_no_lots(name, list(self._settings.sampling))
         return {**found, "asked": name}
 
     def _sort(self) -> None:

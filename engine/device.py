@@ -16,9 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import ColorizeError
-from engine.imaging.canvas import Frame
 from engine.models.checkpoint import LoadedModel, describe, find_weights, list_weights, load_model
-from engine.pipeline import Job, Layers, Pipeline, Progress
+from engine.pipeline import Job, Layers, Look, Pipeline, Progress
 from engine.pixels import Pixels, coverage, paper, picture, strokes
 from engine.wire.messages import Buffer
 
@@ -27,9 +26,6 @@ PAPERS_KEPT = 2
 """Linearts kept as the pipeline takes them, 4 bytes a pixel, for the next job on the same drawing."""
 LARGE = 48_000_000
 """Pixels of a lineart above which it is not kept."""
-
-Look = Callable[[int, Pixels, Frame], None]
-"""Told (variation from 0, the model's own picture of the frame so far as small RGBA, the frame)."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import ColorizeError
+from engine.errors import ColorizeError, draws_no_lots
 from engine.imaging.canvas import Frame, choose_frame, pad_to, resize_coverage, resize_labels, resize_picture
 from engine.imaging.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
 from engine.imaging.flood import landscape
@@ -214,11 +214,7 @@ class Pipeline:
         named = [name for name, value in asked.items() if value is not None]
         named += ["variations"] if job.variations > 1 else []
         if named:
-            raise ColorizeError(
-                f"{descriptor.name} draws no lots, so it has no {' and no '.join(named)}",
-                "leave that out, or choose a model that does (see `engine models`)",
-                wrong_use=True,
-            )
+            raise draws_no_lots(descriptor.name, named)
         return None
 
     def frame(self, job: Job) -> Frame:

@@ -148,6 +148,5 @@ def test_a_model_that_draws_no_lots_says_so(plain: Pipeline) -> None:
 
 def test_the_seed_may_be_the_largest_there_is(pipeline: Pipeline) -> None:
     last, first = pipeline.vary(replace(JOB, seed=2**63 - 1, variations=2))
-    assert np.array_equal(first.colour, pipeline.run(replace(JOB, seed=0)).colour) or np.any(
-        first.colour != last.colour
-    )
+    assert np.abs(first.colour.astype(int) - pipeline.run(replace(JOB, seed=0)).colour).max() <= 2
+    assert np.any(first.colour != last.colour)
