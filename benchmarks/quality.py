@@ -20,10 +20,10 @@ from typing import Any
 
 import stablepaint_quality
 import torch
+from art_options import art_parser, exit_code, read_options
 from targets import Target, as_objects, target_table
 
 from engine import DEFAULT_MODEL
-from engine.errors import ColorizeError
 from engine.models.checkpoint import describe, find_weights
 from training.evaluation import baselines
 from training.evaluation.heldout import list_pictures, load_picture, varied
@@ -191,35 +191,19 @@ def run(options: argparse.Namespace) -> None:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Measure colouring on held-out art against baselines.")
-    art = os.environ.get("COLORIZE_ART")
-    parser.add_argument("art", type=Path, nargs="?" if art else None, default=art and Path(art), metavar="ART")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for summary.md, results.json and the sheets")
+    parser = art_parser(
+        "Measure colouring on held-out art against baselines.", "summary.md, results.json and the sheets", "0,4,16,64"
+    )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME", help="which model (%(default)s)")
-    parser.add_argument("--hints", default="0,4,16,64", metavar="N,N,...", help="numbers of strokes (%(default)s)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only N pictures, spread evenly over the set")
     parser.add_argument("--with-other", action="store_true", help="also the art of unseen styles marked 'other'")
     parser.add_argument("--weights", type=Path, metavar="PATH", help="weights to measure instead of the usual ones")
     parser.add_argument("--seed", type=int, default=0, help="of strokes and masks (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="print the summary as one last line of JSON, too")
-    options = parser.parse_args(arguments)
-    try:
-        options.hints = sorted({int(part) for part in options.hints.split(",")})
-    except ValueError:
-        parser.error(f"--hints should be numbers with commas between them, not {options.hints}")
-    if min(options.hints) < 0 or (options.limit is not None and options.limit < 1):
-        parser.error("--hints may not be negative, --limit not under 1")
-    return options
+    return read_options(parser, arguments)
 
 
 def main() -> int:
     """Run from the command line; exit codes 0 done, 1 failed, 2 wrong use."""
-    try:
-        run(parse())
-    except ColorizeError as e:
-        print(f"error: {e.cause}\n  {e.remedy}", file=sys.stderr)
-        return 2 if e.wrong_use else 1
-    return 0
+    return exit_code(lambda: run(parse()))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from art_options import art_parser, exit_code, read_options
 from stablepaint_measures import (
     DEFAULT,
     EVERY,
@@ -262,25 +263,15 @@ def run(options: argparse.Namespace) -> None:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Measure what StablePaint promises on held-out art.")
-    art = os.environ.get("COLORIZE_ART")
-    parser.add_argument("art", type=Path, nargs="?" if art else None, default=art and Path(art), metavar="ART")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for stablepaint.md, stablepaint.json, the sheets")
-    parser.add_argument("--hints", default="0,4,16", metavar="N,N,...", help="numbers of strokes (%(default)s)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only N pictures, spread evenly over the set")
+    parser = art_parser(
+        "Measure what StablePaint promises on held-out art.", "stablepaint.md, stablepaint.json, the sheets", "0,4,16"
+    )
     parser.add_argument("--weights", type=Path, metavar="PATH", help="StablePaint weights instead of the usual ones")
     parser.add_argument("--default-weights", type=Path, metavar="PATH", help="of the model to compare with")
     parser.add_argument("--seed", type=int, default=0, help="of strokes, masks and samplings (%(default)s)")
     parser.add_argument("--shown", type=int, default=4, metavar="N", help="pictures on the sheets (%(default)s)")
     parser.add_argument("--repeats", type=int, default=9, metavar="N", help="runs behind each time (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="print the summary as one last line of JSON, too")
-    options = parser.parse_args(arguments)
-    try:
-        options.hints = sorted({int(part) for part in options.hints.split(",")})
-    except ValueError:
-        parser.error(f"--hints should be numbers with commas between them, not {options.hints}")
-    if min(options.hints) < 0 or (options.limit is not None and options.limit < 1):
-        parser.error("--hints may not be negative, --limit not under 1")
+    options = read_options(parser, arguments)
     if options.shown < 0 or options.repeats < 1 or options.seed < 0:
         parser.error("--shown and --seed may not be negative, --repeats not under 1")
     return options
@@ -288,12 +279,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     """Run from the command line; exit codes 0 done, 1 failed, 2 wrong use."""
-    try:
-        run(parse())
-    except ColorizeError as e:
-        print(f"error: {e.cause}\n  {e.remedy}", file=sys.stderr)
-        return 2 if e.wrong_use else 1
-    return 0
+    return exit_code(lambda: run(parse()))
 
 
 if __name__ == "__main__":
