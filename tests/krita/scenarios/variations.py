@@ -203,6 +203,7 @@ def enter(t, name, value):
     """Type a number into a box."""
     box = t.child("QAbstractSpinBox", name)
     yield from t.click(box)
+    yield from t.until(box.hasFocus, f"{name} has the keyboard")
     yield from t.xdotool("key", "ctrl+a", "type", str(value))
     yield from t.xdotool("key", "Return")
     yield from t.until(lambda: box.value() == value, f"{value} is in {name}, not {box.value()}")

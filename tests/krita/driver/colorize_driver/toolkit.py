@@ -17,6 +17,8 @@ from .qt import QtCore, QtGui, QtWidgets
 CANVASES = ("KisQPainterCanvas", "KisOpenGLCanvas2")
 BRUSH = "b) Basic-5 Size"
 """A round, hard brush that all versions have."""
+RESTS = 2
+"""So many looks in a row must find a widget where it was."""
 Point = Tuple[float, float]
 
 
@@ -261,18 +263,27 @@ class Toolkit:
         yield from self.xdotool("windowfocus", int(self.window().qwindow().winId()), "sleep", 0.05, "key", *keys)
         yield 0.1
 
+    def _at_rest(self, widget: Any) -> Iterator[Any]:
+        """Its middle on the screen, in view, once a panel that is being laid out anew no longer moves it."""
+        last, still = None, 0
+        while still < RESTS:
+            area = widget.parent()
+            while area is not None:
+                if isinstance(area, QtWidgets.QScrollArea):
+                    area.ensureWidgetVisible(widget)
+                area = area.parent()
+            yield 0.05
+            middle = widget.rect().center()
+            if isinstance(widget, QtWidgets.QCheckBox):
+                middle.setX(middle.y())  # beside its words a wide one does not react
+            middle = widget.mapToGlobal(middle)
+            still = still + 1 if middle == last else 0
+            last = middle
+        return last
+
     def click(self, widget: Any) -> Iterator[Any]:
         """A real click on the middle of a widget, scrolled into view."""
-        area = widget.parent()
-        while area is not None:
-            if isinstance(area, QtWidgets.QScrollArea):
-                area.ensureWidgetVisible(widget)
-            area = area.parent()
-        yield 0.05
-        middle = widget.rect().center()
-        if isinstance(widget, QtWidgets.QCheckBox):
-            middle.setX(middle.y())  # beside its words a wide one does not react
-        middle = widget.mapToGlobal(middle)
+        middle = yield from self._at_rest(widget)
         self.check(widget.isVisible(), f"{widget.objectName()} is not visible")
         yield from self.xdotool(
             "mousemove", middle.x(), middle.y(), "sleep", 0.05, "mousedown", 1, "sleep", 0.03, "mouseup", 1
