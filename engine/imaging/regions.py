@@ -2,7 +2,8 @@
 
 A trapped ball (Zhang et al. 2009) of falling radius is rolled over the paper: where a large ball fits, a region is
 born; as the ball shrinks, regions grow and meet. Two that meet only at a much smaller radius than they were born at are
-joined by a gap in a line and stay apart; two that meet right away are one shape with a waist or a corner.
+joined by a gap in a line and stay apart; two that meet right away are one shape with a waist or a corner. So are those
+that no line's end parts (``waists``).
 
 Where the largest gap to be closed is given, the first ball is the smallest one that cannot pass it: what that ball
 cannot leave is a region for good, and smaller balls only find the areas in which it has no room.
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.imaging.canvas import resize_labels, resize_picture
+from engine.imaging.waists import join_waists
 
 MAX_PIXELS = 4_000_000
 """Larger drawings are segmented at this size: region borders lie under the ink, where a pixel more does not show."""
@@ -205,6 +207,8 @@ def find_regions(
     growth = _Growth((1, 1))
     level = _roll_freely(growth, depth) if gap is None else _roll_below(growth, depth, gap)
     growth.step(level, paper, least)
+    if gap is None:
+        growth.labels = join_waists(growth.labels, depth, len(growth.born)).take(growth.labels)
     labels = nearest_label(growth.labels)
     used = np.zeros(len(growth.born), np.bool_)
     used[labels] = True
