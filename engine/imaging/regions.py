@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -31,12 +32,14 @@ SHRINK_BELOW_GAP = 1.4
 PERSISTENCE = 2
 """A region that meets another less than this many radii after its birth is part of it."""
 COARSE = (8, 4, 2)
-ROUND_ENOUGH = 2.0
+ROUND_ENOUGH = 1.6
 """Large balls roll on a canvas shrunk by these factors, as long as their radius there is at least this many pixels."""
 LEAST_AREA = 10.0
 """Regions under this many pixels, in a drawing with a short side of 512, are left to their neighbours."""
-SMALLEST_BALL = 1.2
-"""Radius in pixels under which no ball rolls any more; the paper itself comes after."""
+SMALLEST_BALL, SMALLEST_PART = 1.2, 1 / 850
+"""Radius, in pixels and as a part of the short side, under which no ball rolls; the paper itself comes after."""
+EXACT_PIXELS = 1_000_000
+"""On canvases with more, open paper between two regions is shared out in steps of 2 px."""
 FOR_GOOD = -1000
 """Level of birth of regions that are never merged."""
 
@@ -77,106 +80,167 @@ def scaled_gap(gap: float | None, lineart: NDArray[np.float32], small: NDArray[n
 
 def nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Give every pixel labelled 0 the label of the nearest labelled pixel. All zero stays all zero."""
-    empty = labels == 0
-    if not empty.any() or empty.all():
+    if labels.all() or not labels.any():
         return labels
-    _, index = cv2.distanceTransformWithLabels(
-        empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    lut = np.zeros(int(index.max()) + 1, np.int32)
-    full = np.flatnonzero(~empty)
-    lut[index.ravel().take(full)] = labels.ravel().take(full)
-    return np.asarray(lut.take(index), np.int32)
+    index, of_index = _nearest(labels)
+    return np.asarray(of_index.take(index), np.int32)
 
 
-def _meetings(parts: NDArray[np.int32], labels: NDArray[np.int32], n_parts: int, n_labels: int) -> NDArray[np.int64]:
-    """Pairs (part, label) that share a pixel, as a Kx2 array sorted by part; part and label 0 are left out."""
-    width = n_labels + 1
-    code = parts.astype(np.int64) * width + labels
-    if n_parts * width <= 50_000_000:
-        seen = np.zeros(n_parts * width, np.bool_)
-        seen[code.ravel()] = True
-        found = np.flatnonzero(seen)
-    else:
-        found = np.unique(code)
-    pairs = np.stack([found // width, found % width], axis=1)
-    return np.asarray(pairs[(pairs > 0).all(axis=1)], np.int64)
+def _nearest(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """HxW number of the labelled pixel nearest to each, and the label of each such number. Some pixel is labelled."""
+    empty = (labels == 0).view(np.uint8)
+    _, index = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    # OpenCV numbers them from 1, row by row.
+    return np.asarray(index, np.int32), np.concatenate([[0], labels[labels != 0]]).astype(np.int32)
+
+
+def _nearest_at(labels: NDArray[np.int32], places: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The label nearest to each of some places of HxW labels, given by their number; on large canvases to 2 px."""
+    h, w = labels.shape
+    ys, xs = np.divmod(places, w)
+    if h * w > EXACT_PIXELS:
+        labels = labels[: h // 2 * 2, : w // 2 * 2]
+        upper, lower = labels[::2], labels[1::2]
+        rows = np.maximum(upper, lower)
+        labels = np.maximum(rows[:, ::2], rows[:, 1::2])
+        ys, xs = np.minimum(ys // 2, labels.shape[0] - 1), np.minimum(xs // 2, labels.shape[1] - 1)
+    index, of_index = _nearest(labels)
+    return np.asarray(of_index.take(index[ys, xs]), np.int32)
+
+
+@dataclass
+class _Region:
+    """One of the labels of a ``_Growth``.
+
+    Attributes:
+        born: level of its birth.
+        y, x: one of its pixels, as a part of height and width; a ball that fitted there once always will.
+    """
+
+    born: int
+    y: float
+    x: float
 
 
 class _Growth:
-    """State of the shrinking ball: labels so far, the level each was born at, and which were merged into which."""
+    """State of the shrinking ball: the regions so far, their pixels, and which were merged into which."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.labels = np.zeros(shape, np.int32)
-        self.born = [0]
+    def __init__(self) -> None:
+        self._labels = np.zeros((1, 1), np.int32)
+        self._regions = [_Region(0, 0, 0)]
+        self._merged = [0]
+        self._radius = math.inf
 
-    def step(
-        self,
-        level: int,
-        free: NDArray[np.bool_],
-        least: float,
-        depth: NDArray[np.float32] | None = None,
-        *,
-        for_good: bool = False,
-    ) -> None:
-        """Let a ball for which ``free`` is open roll; the canvas may have grown since the last one.
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """HxW, regions from 1; 0 where no ball has come."""
+        return np.array(self._merged, np.int32).take(self._labels)
+
+    @property
+    def count(self) -> int:
+        """Labels that there may be, 0 included."""
+        return len(self._merged)
+
+    def step(self, level: int, depth: NDArray[np.float32], radius: float, least: float, *, for_good: bool) -> None:
+        """Let a ball roll; the canvas may have grown since the last one.
 
         Args:
             level: number of the ball, the largest is 0.
-            free: HxW, where the ball's centre may be.
+            depth: HxW distance to the nearest ink.
+            radius: of the ball, in the pixels of ``depth``.
             least: pixels a new region needs.
-            depth: for the largest ball, the depth in its radii: far deeper regions count as born that much earlier.
             for_good: the regions born now stay apart from each other.
         """
-        if self.labels.shape != free.shape:
-            self.labels = resize_labels(self.labels, *free.shape) * free
-        n_parts, found = cv2.connectedComponents(free.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+        if self._labels.shape != depth.shape:
+            # Nothing lies between a pixel as far from ink as it was and the one it is copied from.
+            scale = depth.shape[0] / self._labels.shape[0]
+            self._labels = resize_labels(self._labels, *depth.shape) * (depth > self._radius * scale)
+        self._radius = radius
+        free = depth > radius
+        count, found = cv2.connectedComponents(free.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
         parts: NDArray[np.int32] = np.asarray(found, np.int32)
-        pairs = _meetings(parts, self.labels, n_parts, len(self.born) - 1)
-        owner = np.zeros(n_parts, np.int32)
-        merged = np.arange(len(self.born), dtype=np.int32)
-        shared: dict[int, list[int]] = {}
-        bounds = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
-        for start, end in itertools.pairwise([*bounds.tolist(), len(pairs)]):
-            part, group = int(pairs[start, 0]), pairs[start:end, 1].tolist()
-            oldest = min(group, key=lambda k: (self.born[k], k)) if len(group) > 1 else group[0]
-            owner[part] = oldest
-            kept = [k for k in group if k == oldest or level - self.born[k] >= PERSISTENCE]
-            if len(kept) < len(group):
-                merged[[k for k in group if k not in kept]] = oldest
-            if len(kept) > 1:
-                shared[part] = kept
-        area = np.bincount(parts.ravel(), minlength=n_parts)
-        fresh = np.flatnonzero((owner == 0) & (area >= least))
-        fresh = fresh[fresh > 0]
-        owner[fresh] = np.arange(len(self.born), len(self.born) + len(fresh))
-        if depth is not None:
-            self.born += self._earlier_births(parts, fresh, depth)
-        else:
-            self.born += [FOR_GOOD if for_good else level] * len(fresh)
-        if (merged != np.arange(len(merged))).any():
-            self.labels = merged.take(self.labels)
+        owner, shared = self._owners(level, parts, count)
         # Only the paper that came within reach with this ball is to be given away.
-        shell = np.flatnonzero((self.labels == 0) & free)
+        shell = np.flatnonzero((self._labels == 0) & free)
         part_of = parts.ravel().take(shell)
+        self._find_new(level, owner, (shell, part_of), depth, least, for_good=for_good)
         offered = owner.take(part_of)
         if shared:
-            row = np.zeros(n_parts, np.int32)
+            row = np.zeros(count, np.int32)
             row[list(shared)] = np.arange(1, len(shared) + 1)
-            fits = np.zeros((len(shared) + 1, len(self.born)), np.bool_)
+            fits = np.zeros((len(shared) + 1, len(self._regions)), np.bool_)
             for number, kept in enumerate(shared.values(), 1):
                 fits[number, kept] = True
-            disputed = np.flatnonzero(row.take(part_of))
-            near = nearest_label(self.labels).ravel().take(shell[disputed])
-            fit = fits[row.take(part_of[disputed]), near]
+            rows = row.take(part_of)
+            disputed = np.flatnonzero(rows)
+            near = np.array(self._merged, np.int32).take(_nearest_at(self._labels, shell[disputed]))
+            fit = fits[rows[disputed], near]
             offered[disputed[fit]] = near[fit]
-        self.labels.ravel()[shell] = offered
+        self._labels.ravel()[shell] = offered
 
-    @staticmethod
-    def _earlier_births(parts: NDArray[np.int32], fresh: NDArray[np.int64], depth: NDArray[np.float32]) -> list[int]:
-        deepest = np.ones(int(parts.max()) + 1, np.float32)
-        np.maximum.at(deepest, parts.ravel(), depth.ravel())
-        return [-int(math.log(deepest[part]) / math.log(SHRINK)) for part in fresh]
+    def _owners(
+        self, level: int, parts: NDArray[np.int32], count: int
+    ) -> tuple[NDArray[np.int32], dict[int, list[int]]]:
+        """Merge regions that meet so soon that they are one.
+
+        Returns:
+            The oldest region of each of ``count`` parts, 0 = none; and all those of the parts that hold several.
+        """
+        h, w = parts.shape
+        owner = np.zeros(count, np.int32)
+        alive = np.array([k for k, into in enumerate(self._merged) if k == into and k > 0], np.int64)
+        if len(alive) == 0:
+            return owner, {}
+        ys = (np.array([self._regions[k].y for k in alive]) * h).astype(np.int64)
+        xs = (np.array([self._regions[k].x for k in alive]) * w).astype(np.int64)
+        holding = parts[ys, xs]
+        order = np.argsort(holding, kind="stable")
+        holding, alive = holding[order], alive[order]
+        shared: dict[int, list[int]] = {}
+        bounds = np.flatnonzero(np.diff(holding, prepend=-1))
+        for start, end in itertools.pairwise([*bounds.tolist(), len(alive)]):
+            part, group = int(holding[start]), alive[start:end].tolist()
+            if part == 0:
+                continue
+            oldest = min(group, key=lambda k: (self._regions[k].born, k))
+            owner[part] = oldest
+            kept = [k for k in group if k == oldest or level - self._regions[k].born >= PERSISTENCE]
+            if len(kept) > 1:
+                shared[part] = kept
+            if len(kept) < len(group):
+                into = dict.fromkeys(set(group) - set(kept), oldest)
+                self._merged = [into.get(k, k) for k in self._merged]
+        return owner, shared
+
+    def _find_new(
+        self,
+        level: int,
+        owner: NDArray[np.int32],
+        shell: tuple[NDArray[np.int64], NDArray[np.int32]],
+        depth: NDArray[np.float32],
+        least: float,
+        *,
+        for_good: bool,
+    ) -> None:
+        """Make regions of the parts that have no ``owner`` yet; ``shell`` is the numbers of pixels, and their parts."""
+        new = np.flatnonzero(owner.take(shell[1]) == 0)
+        if len(new) == 0:
+            return
+        new = new[np.argsort(shell[1][new], kind="stable")]
+        places, parts = shell[0][new], shell[1][new]
+        starts = np.flatnonzero(np.diff(parts, prepend=-1))
+        sizes = np.diff(starts, append=len(parts))
+        # Far deeper than this ball needs: a larger one, had there been any, would have found it before.
+        deepest = np.maximum.reduceat(depth.ravel()[places], starts) if level == 0 else None
+        h, w = depth.shape
+        for number in np.flatnonzero(sizes >= least):
+            born = FOR_GOOD if for_good else level
+            if deepest is not None and self._radius > 0 and not for_good:
+                born = -int(math.log(deepest[number] / self._radius) / math.log(SHRINK))
+            y, x = divmod(int(places[starts[number]]), w)
+            owner[parts[starts[number]]] = len(self._regions)
+            self._merged.append(len(self._regions))
+            self._regions.append(_Region(born, (y + 0.5) / h, (x + 0.5) / w))
 
 
 def find_regions(
@@ -200,32 +264,31 @@ def find_regions(
         return resize_labels(find_regions(small, gap=scaled_gap(gap, lineart, small)), h, w)
     # The border of the canvas is no wall: a ball may hang over it.
     depth = distance_to_ink(lineart) if distance is None else distance
-    paper = depth > 0
-    if not paper.any():
+    if not depth.any():
         return np.zeros((h, w), np.int32)
     least = max(3.0, LEAST_AREA * (min(h, w) / 512) ** 2)
-    growth = _Growth((1, 1))
+    growth = _Growth()
     level = _roll_freely(growth, depth) if gap is None else _roll_below(growth, depth, gap)
-    growth.step(level, paper, least)
+    growth.step(level, depth, 0, least, for_good=False)
+    labels = growth.labels
+    index, of_index = _nearest(labels)
     if gap is None:
-        growth.labels = join_waists(growth.labels, depth, len(growth.born)).take(growth.labels)
-    labels = nearest_label(growth.labels)
-    used = np.zeros(len(growth.born), np.bool_)
-    used[labels] = True
+        of_index = join_waists(labels, depth, growth.count).take(of_index)
+    used = np.zeros(growth.count, np.bool_)
+    used[of_index[1:]] = True
     number = (np.cumsum(used) - 1).astype(np.int32)
-    return np.asarray(number.take(labels), np.int32)
+    return np.asarray(number.take(of_index).take(index), np.int32)
 
 
 def _roll_freely(growth: _Growth, depth: NDArray[np.float32]) -> int:
     """Roll balls of falling radius over HxW paper, large ones on a coarser canvas; returns the next level."""
     h, w = depth.shape
     radius, level = max(SMALLEST_BALL, min(h, w) * LARGEST_BALL), 0
-    while radius >= SMALLEST_BALL:
+    while radius >= max(SMALLEST_BALL, min(h, w) * SMALLEST_PART):
         factor = next((f for f in COARSE if radius >= ROUND_ENOUGH * f), 1)
         size = (max(1, w // factor), max(1, h // factor))
         coarse = depth if factor == 1 else cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        coarse = np.asarray(coarse, np.float32)
-        growth.step(level, coarse > radius, 1, coarse / radius if level == 0 else None)
+        growth.step(level, np.asarray(coarse, np.float32) / np.float32(factor), radius / factor, 1, for_good=False)
         radius, level = radius / SHRINK, level + 1
     return level
 
@@ -238,6 +301,6 @@ def _roll_below(growth: _Growth, depth: NDArray[np.float32], gap: float) -> int:
     # Between square ends of a line the distance from pixel centre to pixel centre is one more than the paper is wide.
     radius, level = (gap + 1) / 2, 0
     while gap > 0 and (level == 0 or radius >= SMALLEST_BALL):
-        growth.step(level, depth > radius, 1, for_good=level == 0)
+        growth.step(level, depth, radius, 1, for_good=level == 0)
         radius, level = radius / SHRINK_BELOW_GAP, level + 1
     return level
