@@ -27,6 +27,19 @@ def test_two_labels_meet_at_the_gap_in_a_line_however_far_it_is_from_them() -> N
     assert (labels[:, 206:] == 2).all()
 
 
+@pytest.mark.parametrize(("h", "w"), [(1000, 1200), (1001, 1201)])
+def test_on_a_large_picture_labels_meet_at_a_gap_and_marks_of_a_single_pixel_keep_theirs(h: int, w: int) -> None:
+    drawing = np.ones((h, w), np.float32)
+    drawing[:, 800:803] = 0
+    drawing[480:500, 800:803] = 1
+    markers = two_marks(drawing.shape, (490, 20), (490, w - 1))
+    markers[31, 33], markers[h - 1, 601] = 3, 4
+    labels = flood(landscape(drawing, h / 512), markers)
+    assert (labels[markers > 0] == markers[markers > 0]).all()
+    assert (labels[:, 806:] == 2).all()
+    assert not (labels[:, :798] == 2).any()
+
+
 def test_a_line_is_crossed_where_nothing_else_leads() -> None:
     drawing = np.ones((100, 100), np.float32)
     cv2.circle(drawing, (50, 50), 20, 0.0, 2)
