@@ -19,7 +19,7 @@ from engine import DEFAULT_MODEL, __version__
 from engine.batch_command import register_batch
 from engine.errors import ColorizeError
 from engine.options import finish_options, sampling_options
-from engine.runtime import yield_cores
+from engine.runtime import building, leave, yield_cores
 from engine.service_commands import register
 
 if TYPE_CHECKING:
@@ -38,10 +38,17 @@ class Group(click.Group):
     """Says every failure in one line, on stderr and with ``--json`` on stdout, and picks the exit code."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run a command; ends in ``SystemExit``."""
+        """Run a command; ends in ``SystemExit``, or where it was the command line's own, with the process."""
         given = list(sys.argv[1:] if args is None else args) or ["--help"]
         extra["standalone_mode"] = False
         yield_cores()
+        code = self._run(given, *rest, **extra)
+        if args is None and "torch" in sys.modules:
+            leave(code)
+        sys.exit(code)
+
+    def _run(self, given: list[str], *rest: Any, **extra: Any) -> int:
+        """Run a command and say how it failed, if it did; returns the exit code."""
         try:
             result = super().main(given, *rest, **extra)
         except Exception as e:
@@ -51,8 +58,8 @@ class Group(click.Group):
             click.echo(f"error: {error}", err=True)
             if "--json" in given:
                 click.echo(json.dumps({"ok": False, "error": error.cause, "remedy": error.remedy}))
-            sys.exit(code)
-        sys.exit(result if isinstance(result, int) else 0)
+            return code
+        return result if isinstance(result, int) else 0
 
 
 def explain(failure: Exception) -> tuple[ColorizeError, int]:
@@ -167,8 +174,9 @@ def colorize(
 
     started = time.perf_counter()
     progress("loading the model", 0, 1)
-    loaded, on = _load(model, weights, size, device)
-    from engine.pipeline import Cancelled, Job, Pipeline
+    with building():
+        loaded, on = _load(model, weights, size, device)
+        from engine.pipeline import Cancelled, Job, Pipeline
 
     pipeline = Pipeline(loaded, on)
     load_seconds = time.perf_counter() - started

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ColorizeError
 from engine.models.checkpoint import LoadedModel, describe, find_weights, list_weights, load_model
-from engine.pipeline import Job, Layers, Look, Pipeline, Progress
+from engine.pipeline import Cancelled, Job, Layers, Look, Pipeline, Progress
 from engine.pixels import Pixels, coverage, paper, picture, strokes
 from engine.wire.messages import Buffer
 
@@ -123,6 +123,25 @@ class Device:
             ColorizeError: there is none of that name, or its file is no good.
         """
         self._pipeline(model, self.kind)
+
+    def warm(self, model: str, stop: Callable[[], bool]) -> None:
+        """Colour a small drawing for nobody, so that no real job has to wait for what happens once in a process.
+
+        Args:
+            model: which.
+            stop: asked between the steps; yes when somebody has real work.
+
+        Raises:
+            ColorizeError: there is no such model, or its file is no good.
+            RuntimeError: the device is short of something.
+        """
+        pipeline = self._pipeline(model, self.kind)
+        side = pipeline.model.descriptor.size
+        line, hints = np.ones((side, side), np.float32), np.zeros((side, side, 4), np.uint8)
+        middle = slice(side // 4, side // 2)
+        line[middle, side // 2], hints[middle, middle] = 0, 255
+        with contextlib.suppress(Cancelled):
+            _ = pipeline.run(Job(line, hints), None, stop).shading
 
     def run(self, wish: Wish, buffers: list[Buffer], progress: Progress, look: Look, stop: Callable[[], bool]) -> Done:
         """Do a job.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from engine.errors import ColorizeError
 from engine.exchange import Exchange, PipeError, aligned, receive, send
-from engine.runtime import yield_cores
+from engine.runtime import building, yield_cores
 from engine.wire.messages import Buffer, ProtocolError
 
 if TYPE_CHECKING:
@@ -91,9 +91,10 @@ def main() -> None:
 
 def _serve(link: Link, exchange: Exchange, wanted: str, weights: Path | None) -> None:
     """Do what the engine says; this does not return."""
-    from engine.device import Device
+    with building():
+        from engine.device import Device
 
-    device = Device(wanted, weights)
+        device = Device(wanted, weights)
     link.say("ready", device=device.kind, note=device.note, models=device.models())
     while True:
         message = link.jobs.get()
@@ -120,11 +121,15 @@ def _be_modest() -> None:
 
 
 def _load(link: Link, device: Device, model: str) -> None:
+    """Have a model ready and warm, as far as nobody has real work meanwhile."""
     try:
-        device.load(model)
+        with building():
+            device.load(model)
+        link.say("loaded", models=device.loaded)
+        device.warm(model, lambda: not link.jobs.empty())
     except Exception as e:
-        print(f"cannot load {model}: {e}", file=sys.stderr, flush=True)  # noqa: T201
-    link.say("loaded", models=device.loaded)
+        print(f"cannot make {model} ready: {e}", file=sys.stderr, flush=True)  # noqa: T201
+        link.say("loaded", models=device.loaded)
 
 
 def _work(link: Link, device: Device, exchange: Exchange, message: dict[str, Any]) -> None:

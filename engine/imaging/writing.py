@@ -6,8 +6,6 @@ import contextlib
 import errno
 import io
 import os
-import secrets
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,7 +20,8 @@ Pixels = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 PNG_LEVEL = 1
-"""zlib level, with run lengths only: on painted pictures smaller and faster than zlib's own choice at this level."""
+"""zlib level, with run lengths only: on painted pictures smaller and faster than zlib's own choice at this level. One
+filter for all rows, not the best for each, halves the time and makes a picture with its layers a twelfth larger."""
 JPEG_QUALITY = 95
 MAX_WEBP_SIDE = 16_383
 """Longest side the WebP format can hold, in pixels."""
@@ -182,7 +181,7 @@ def write_all(files: Sequence[tuple[Path, Pixels]]) -> None:
 
 
 def _temporary(folder: Path) -> Path:
-    return folder / f".colorize-{secrets.token_hex(6)}.tmp"
+    return folder / f".colorize-{os.urandom(6).hex()}.tmp"
 
 
 def _remove(path: Path) -> None:
@@ -201,11 +200,11 @@ def _encode(path: Path, array: Pixels) -> bytes:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ColorizeError(f"{path} has an unknown suffix", "end it in .png, .webp or .jpg", wrong_use=True)
+    if suffix == ".png":
+        return _encode_png(array)
     image = Image.fromarray(array)
     buffer = io.BytesIO()
-    if suffix == ".png":
-        image.save(buffer, "PNG", compress_level=PNG_LEVEL, compress_type=zlib.Z_RLE)
-    elif suffix == ".webp":
+    if suffix == ".webp":
         if max(image.size) > MAX_WEBP_SIDE:
             raise ColorizeError(
                 f"{path}: WebP holds at most {MAX_WEBP_SIDE} pixels a side, not {image.width} x {image.height}",
@@ -218,6 +217,18 @@ def _encode(path: Path, array: Pixels) -> bytes:
             image = Image.alpha_composite(ground, image).convert("RGB")
         image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
+
+
+def _encode_png(array: Pixels) -> bytes:
+    # Whoever has a picture to write has it by OpenCV already; checking where to write should not wait for it.
+    import cv2
+
+    orders = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    pixels = array if array.ndim == 2 else cv2.cvtColor(array, orders[array.shape[2]])
+    options = [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV before 4.12 chooses row by row
+        options += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+    return cv2.imencode(".png", pixels, options)[1].tobytes()
 
 
 @contextlib.contextmanager

@@ -138,7 +138,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
                 f"the weights {path} have {key} of shape {tuple(tensor.shape)}, not {tuple(expected[key].shape)}",
                 _REMEDY,
             )
-    network.load_state_dict({k: t.to(expected[k].dtype) for k, t in tensors.items()})
+    network.load_state_dict({k: t.to(expected[k].dtype) for k, t in tensors.items()}, assign=True)
     network.requires_grad_(False)
     network.to(device)
     prepare = getattr(network, "prepare_for_inference", None)
