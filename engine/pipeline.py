@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.errors import ColorizeError, draws_no_lots
-from engine.imaging.canvas import Frame, choose_frame, pad_to, resize_coverage, resize_labels, resize_picture
+from engine.imaging.canvas import Frame, choose_frame, padded_planes, resize_coverage, resize_labels, resize_picture
 from engine.imaging.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
 from engine.imaging.flood import landscape
 from engine.imaging.painting import paint_layers
@@ -402,18 +402,17 @@ def model_inputs(job: Job, frame: Frame) -> ModelInputs:
     window = frame.window
 
     def tensor(array: NDArray[np.float32]) -> Tensor:
-        padded = pad_to(array, frame.padded_height, frame.padded_width)
-        return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(padded).transpose(2, 0, 1)))[None]
+        return torch.from_numpy(padded_planes(array, frame.padded_height, frame.padded_width))[None]
+
+    def blank(channels: int, value: float = 0.0) -> Tensor:
+        return torch.full((1, 1, 1, 1), value).expand(1, channels, frame.padded_height, frame.padded_width)
 
     line = np.clip(resize_picture(job.lineart[window], h, w), 0, 1)
     if frame.scale < 1:
         # Thin lines pale when a canvas shrinks; training lines are as dark at every scale.
         line = 1 - np.clip((1 - line) * np.float32(0.7 + 0.3 / frame.scale), 0, 1)
-    height, width = frame.padded_height, frame.padded_width
-    hints, mask = torch.zeros(1, 4, height, width), torch.ones(1, 1, height, width)
-    context, known = torch.zeros(1, 3, height, width), torch.zeros(1, 1, height, width)
-    if job.hints is not None:
-        hints = tensor(hint_map(job.hints[window], h, w))
+    hints = blank(4) if job.hints is None else tensor(hint_map(job.hints[window], h, w))
+    mask, context, known = blank(1, 1.0), blank(3), blank(1)
     if job.mask is not None:
         covered = np.divide(resize_coverage(job.mask[window], h, w), 255, dtype=np.float32)
         mask = tensor(covered)

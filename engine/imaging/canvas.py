@@ -106,7 +106,41 @@ def resize_labels(labels: NDArray[np.int32], height: int, width: int) -> NDArray
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
 
 
+def mean_rows(height: int, shrunk: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The area mean over rows: which rows go into each, and how much of them, as where OpenCV shrinks a picture.
+
+    Args:
+        height: rows there are.
+        shrunk: rows that are wanted.
+
+    Returns:
+        Per wanted row the first that goes into it, and the shares of that and those after it, 0 for some at the end.
+    """
+    scale = height / shrunk
+    top = np.arange(shrunk)[:, None] * scale
+    first = top.astype(np.int64)
+    row = first + np.arange(int(scale) + 2)
+    share = np.minimum(top + scale, row + 1) - np.maximum(top, row)
+    # OpenCV leaves out such slivers, too.
+    share[share <= 1e-3] = 0
+    return first[:, 0], (share / scale).astype(np.float32)
+
+
 def pad_to(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Repeat the last row and column until the array is height x width."""
-    extra = [(0, height - array.shape[0]), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, extra, mode="edge") if any(e[1] for e in extra) else array
+    down, right = height - array.shape[0], width - array.shape[1]
+    if not down and not right:
+        return array
+    return np.asarray(cv2.copyMakeBorder(array, 0, down, 0, right, cv2.BORDER_REPLICATE), array.dtype)
+
+
+def padded_planes(array: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """HxW or HxWxC as Cxheightxwidth, padded as by ``pad_to``."""
+    padded = pad_to(array, height, width)
+    if padded.ndim == 2:
+        return padded[None]
+    # OpenCV takes pixels apart much faster than numpy transposes.
+    out = np.empty((padded.shape[2], height, width), np.float32)
+    for channel, plane in enumerate(out):
+        cv2.extractChannel(padded, channel, dst=plane)
+    return out

@@ -38,39 +38,63 @@ _RGB_TO_XYZ = np.array(
 ) / np.array([[0.95047], [1.0], [1.08883]])
 
 
-def _power(base: Float, exponent: float) -> Float:
-    """Raise an array of any shape, nothing in it negative, to a power; several times faster than numpy's."""
-    # In C order, or the reshaped arrays below would be copies.
-    out = np.array(base, np.float32, order="C")
-    if out.size:
-        cv2.pow(out.reshape(-1, 1), exponent, out.reshape(-1, 1))
-    return out
+def _copy(values: Float) -> Float:
+    """A copy in C order, so that it reshapes without another; all that follows happens in it, for memory is slow."""
+    return np.array(values, np.float32, order="C")
+
+
+def _raise(base: Float, exponent: float) -> None:
+    """Raise what is not negative to a power, in place; several times faster than numpy's."""
+    if base.size:
+        cv2.pow(base.reshape(-1, 1), exponent, base.reshape(-1, 1))
 
 
 def srgb_to_linear(rgb: Float) -> Float:
     """Undo the sRGB transfer curve. ``rgb`` is any shape in [0, 1]."""
-    curved = _power((np.maximum(rgb, 0.0) + np.float32(0.055)) / np.float32(1.055), 2.4)
-    return np.asarray(np.where(rgb <= 0.04045, rgb / np.float32(12.92), curved), np.float32)
+    out = _copy(rgb)
+    dark = out <= 0.04045
+    straight = out[dark] / np.float32(12.92)
+    np.maximum(out, 0, out=out)
+    out += np.float32(0.055)
+    out /= np.float32(1.055)
+    _raise(out, 2.4)
+    out[dark] = straight
+    return out
 
 
 def linear_to_srgb(linear: Float) -> Float:
     """Apply the sRGB transfer curve; values outside [0, 1] are clipped first."""
-    x = np.clip(linear, 0.0, 1.0)
-    curved = np.float32(1.055) * _power(x, 1 / 2.4) - np.float32(0.055)
-    return np.asarray(np.where(x <= 0.0031308, x * np.float32(12.92), curved), np.float32)
+    out = _copy(linear)
+    _encode(out)
+    return out
+
+
+def _encode(linear: Float) -> None:
+    np.clip(linear, 0, 1, out=linear)
+    dark = linear <= 0.0031308
+    straight = linear[dark] * np.float32(12.92)
+    _raise(linear, 1 / 2.4)
+    linear *= np.float32(1.055)
+    linear -= np.float32(0.055)
+    linear[dark] = straight
 
 
 def srgb_to_oklab(rgb: Float) -> Float:
     """Convert ``(..., 3)`` sRGB in [0, 1] to OKLab (L in [0, 1], a and b about [-0.4, 0.4])."""
-    lms = _power(srgb_to_linear(rgb) @ RGB_TO_LMS.T, 1 / 3)
-    return np.asarray(lms @ LMS_TO_OKLAB.T, dtype=np.float32)
+    linear = srgb_to_linear(rgb)
+    lms = linear @ RGB_TO_LMS.T
+    _raise(lms, 1 / 3)
+    return np.matmul(lms, LMS_TO_OKLAB.T, out=linear)
 
 
 def oklab_to_srgb(lab: Float) -> Float:
     """Convert ``(..., 3)`` OKLab to sRGB in [0, 1]; colours outside the gamut are clipped per channel."""
-    root = lab @ OKLAB_TO_LMS.T
-    lms = root * root * root
-    return linear_to_srgb(np.asarray(lms @ LMS_TO_RGB.T, dtype=np.float32))
+    root = np.asarray(lab @ OKLAB_TO_LMS.T, np.float32)
+    lms = root * root
+    lms *= root
+    rgb = np.matmul(lms, LMS_TO_RGB.T, out=root)
+    _encode(rgb)
+    return rgb
 
 
 def srgb_to_cielab(rgb: Float) -> Float:

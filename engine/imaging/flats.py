@@ -75,16 +75,28 @@ def segment_medians(
     Returns:
         countxC medians, and count booleans that say which segments had a pixel.
     """
-    flat = labels[keep].astype(np.int32 if count < 1 << 18 else np.int64)
-    sizes = np.bincount(flat, minlength=count)
+    places = np.flatnonzero(keep)
+    kept = values.reshape(-1, values.shape[2]).take(places, axis=0)
+    return _medians(kept, labels.reshape(-1).take(places), count)
+
+
+def _medians(
+    values: NDArray[np.float32], labels: NDArray[np.int32], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """``segment_medians`` of N pixels: NxC values, which are lost, and N labels."""
+    sizes = np.bincount(labels, minlength=count)
     seen = sizes > 0
-    middle = np.concatenate([[0], np.cumsum(sizes)[:-1]]) + sizes // 2
-    out = np.zeros((count, values.shape[2]), np.float32)
-    for ch in range(values.shape[2]):
-        code = np.clip((values[..., ch][keep] + 1) * 4096, 0, 8191).astype(flat.dtype)
+    middle = (np.concatenate([[0], np.cumsum(sizes)[:-1]]) + sizes // 2)[seen]
+    out = np.zeros((count, values.shape[1]), np.float32)
+    values += 1
+    values *= 4096
+    codes = np.clip(values, 0, 8191, out=values).astype(np.int32 if count < 1 << 18 else np.int64)
+    high = labels.astype(codes.dtype) << 13
+    for ch in range(values.shape[1]):
         # Sorting (label, value) as one integer gives every segment's sorted values in one pass.
-        packed = np.sort(flat << 13 | code)
-        out[seen, ch] = (packed[middle[seen]] & 8191) / 4096 - 1
+        packed = high | codes[:, ch]
+        packed.sort()
+        out[seen, ch] = (packed[middle] & 8191) / 4096 - 1
     return out, seen
 
 
@@ -172,13 +184,15 @@ def make_flats(
     small = resize_labels(labels, *lab_guess.shape[:2])
     if segments.flooded is not None:
         colours = srgb_to_oklab(np.divide(segments.palette, 255, dtype=np.float32))
-        brought = colours.take(resize_labels(segments.flooded, *small.shape), axis=0)
         area = np.bincount(small.ravel(), minlength=count) / small.size
         # What lies between hatching is nearly always of the colour around it; a whole dress may be of its own.
         share = lean * (LEAN_LARGE + (LEAN_SMALL - LEAN_LARGE) * np.exp(-area / SMALL_AREA))
-        _lean(guessed, small, brought, (hints < 0).take(small), share.astype(np.float32))
+        at = np.flatnonzero((hints < 0).take(small))
+        brought = colours.take(resize_labels(segments.flooded, *small.shape).reshape(-1).take(at), axis=0)
+        _lean(guessed, _medians(brought, small.reshape(-1).take(at), count), share.astype(np.float32))
     if lab_context is not None and sight.known is not None:
-        _lean(guessed, small, lab_context, sight.known, np.full(count, LEAN_ON_CONTEXT, np.float32))
+        medians = segment_medians(lab_context, small, sight.known, count)
+        _lean(guessed, medians, np.full(count, LEAN_ON_CONTEXT, np.float32))
     if moments is not None:
         guessed = spread_out(guessed, np.bincount(labels.ravel(), minlength=count), moments)
     palette = np.asarray(np.rint(oklab_to_srgb(guessed) * 255), np.uint8)
@@ -210,7 +224,7 @@ def _split_guessed(
     areas = np.bincount(small.ravel(), minlength=count)
     for region in np.flatnonzero((areas > SPLIT_AREA * small.size) & ~whole[: len(areas)]):
         inside = small == region
-        values = lab_guess[inside]
+        values = lab_guess.reshape(-1, 3).take(np.flatnonzero(inside), axis=0)
         if float(np.linalg.norm(values.std(axis=0))) < SPLIT_SPREAD:
             continue
         cv2.setRNGSeed(0)
@@ -219,20 +233,21 @@ def _split_guessed(
         sample = values[:: max(1, len(values) // SPLIT_SAMPLE)]
         _, _, centres = cv2.kmeans(sample, min(MAX_PARTS, len(sample)), no_labels, criteria, 1, cv2.KMEANS_PP_CENTERS)
         # A margin around the region lets the blur and the enlargement see past its border.
-        x, y, width, height = cv2.boundingRect(inside.astype(np.uint8))
+        x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
         top, left = max(0, y - 8), max(0, x - 8)
         bottom, right = min(gh, y + height + 8), min(gw, x + width + 8)
-        soft = cv2.GaussianBlur(lab_guess[top:bottom, left:right], (0, 0), 2.0)
+        soft = cv2.split(cv2.GaussianBlur(lab_guess[top:bottom, left:right], (0, 0), 2.0))
         rows, cols = slice(top * h // gh, -(-bottom * h // gh)), slice(left * w // gw, -(-right * w // gw))
         part = labels[rows, cols]
-        nearness = [
-            cv2.resize(-((soft - centre) ** 2).sum(-1), part.shape[::-1], interpolation=cv2.INTER_LINEAR)
-            for centre in np.asarray(centres)
-        ]
-        best = np.argmax(nearness, axis=0).astype(np.int32)
+        best, nearest = np.zeros(part.shape, np.int32), np.full(part.shape, np.inf, np.float32)
+        for number, centre in enumerate(np.asarray(centres)):
+            squares = [(plane - value) ** 2 for plane, value in zip(soft, centre, strict=True)]
+            distance = cv2.resize(squares[0] + squares[1] + squares[2], part.shape[::-1])
+            best[distance < nearest] = number
+            np.minimum(distance, nearest, out=nearest)
         moved = (part == region) & (best > 0)
         part[moved] = count - 1 + best[moved]
-        count += len(nearness) - 1
+        count += len(centres) - 1
     return count
 
 
@@ -256,23 +271,19 @@ def _guessed_palette(
         flat = labels.ravel()
         is_lost = np.zeros(count, np.bool_)
         is_lost[lost] = True
-        at = np.flatnonzero(is_lost[flat])
+        at = np.flatnonzero(is_lost.take(flat))
         medians[flat[at]] = lab_guess[at // w * gh // h, at % w * gw // w]
     return medians
 
 
 def _lean(
-    guessed: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    towards: NDArray[np.float32],
-    where: NDArray[np.bool_],
-    share: NDArray[np.float32],
+    guessed: NDArray[np.float32], medians: tuple[NDArray[np.float32], NDArray[np.bool_]], share: NDArray[np.float32]
 ) -> None:
     """Move every segment's guess by its ``share`` towards its median of another OKLab picture; in place.
 
     The model's idea and the colour next door err in different ways, so that their mean errs less than either.
     """
-    target, seen = segment_medians(towards, labels, where, len(guessed))
+    target, seen = medians
     guessed[seen] += share[seen, None] * (target[seen] - guessed[seen])
 
 

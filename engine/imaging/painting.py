@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.imaging.canvas import Frame
+from engine.imaging.enlarging import Enlargement
 from engine.imaging.flats import Flats
-from engine.imaging.shading import STRIP, enlarge_strip
 
 PAINTERS = 4
-"""Strips painted at the same time at most; each needs some 100 MB on the largest canvases."""
+"""Strips painted at the same time at most."""
+STRIP_PIXELS = 1 << 18
+LEAST_ROWS = 16
+"""Pixels of a strip at most, and its rows at least."""
 
 
 def paint_layers(
@@ -38,32 +41,39 @@ def paint_layers(
     """
     h, w = shape
     flat_layer, colour_layer = np.zeros((h, w, 4), np.uint8), np.zeros((h, w, 4), np.uint8)
-    field, small = shading
-    sh, sw = flats.labels.shape
-    columns = (np.arange(frame.width) * 2 + 1) * sw // (2 * frame.width)
-    palette = flats.palette.astype(np.float32)
     # Four bytes at a time are copied much faster than three.
     packed = np.pad(flats.palette, ((0, 0), (0, 1)), constant_values=255).view(np.uint32)[:, 0]
+    flat_words, colour_words = flat_layer.view(np.uint32)[..., 0], colour_layer.view(np.uint32)[..., 0]
+    sh, sw = flats.labels.shape
+    rows = (np.arange(frame.height) * 2 + 1) * sh // (2 * frame.height)
+    columns = (np.arange(frame.width) * 2 + 1) * sw // (2 * frame.width)
+    field = Enlargement(*shading, frame.height, frame.width)
+    painters = min(PAINTERS, os.cpu_count() or 1)
+    step = max(LEAST_ROWS, min(STRIP_PIXELS // frame.width, -(-frame.height // painters)))
 
     def paint(start: int) -> None:
         check()
-        end = min(start + STRIP, frame.height)
-        rows = (np.arange(start, end) * 2 + 1) * sh // (2 * frame.height)
-        segments = flats.labels[rows]
+        end = min(start + step, frame.height)
+        # Rows of the canvas that show the same row of the segments are looked up once.
+        first, last = rows[start], rows[end - 1] + 1
+        segments = flats.labels[first:last]
         if sw != frame.width:
             segments = segments.take(columns, axis=1)
-        shaded = enlarge_strip(field, small, segments, (start, end), frame.height)
-        shaded += palette.take(segments, axis=0)
-        # OpenCV rounds and saturates, but takes the absolute value first.
-        colour = cv2.cvtColor(cv2.convertScaleAbs(np.maximum(shaded, 0, out=shaded)), cv2.COLOR_RGB2RGBA)
+        flat = packed.take(segments)
+        if sh != frame.height:
+            again = rows[start:end] - first
+            segments, flat = segments.take(again, axis=0), flat.take(again, axis=0)
+        colour = field.rows(start, end, segments)
+        cv2.accumulate(flat.view(np.uint8).reshape(colour.shape), colour)
         there = (slice(frame.y + start, frame.y + end), slice(frame.x, frame.x + frame.width))
-        flat_layer[there] = packed.take(segments).view(np.uint8).reshape(colour.shape)
-        colour_layer[there] = colour
+        flat_words[there] = flat
+        # OpenCV rounds and saturates, but takes the absolute value first. Alpha is more than 255 before.
+        cv2.convertScaleAbs(np.maximum(colour, 0, out=colour), dst=colour_layer[there])
         if mask is not None:
-            for layer in (flat_layer[there], colour_layer[there]):
-                layer[..., 3] = mask[there]
-                layer[mask[there] == 0] = 0
+            flat_layer[there][..., 3] = colour_layer[there][..., 3] = mask[there]
+            for words in (flat_words, colour_words):
+                np.copyto(words[there], 0, where=mask[there] == 0)
 
-    with ThreadPoolExecutor(min(PAINTERS, os.cpu_count() or 1)) as pool:
-        list(pool.map(paint, range(0, frame.height, STRIP)))
+    with ThreadPoolExecutor(painters) as pool:
+        list(pool.map(paint, range(0, frame.height, step)))
     return flat_layer, colour_layer

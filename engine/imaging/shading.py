@@ -20,15 +20,14 @@ STRIP = 256
 NO_INK_WEIGHT = 0.02
 
 
-def _limit(x: NDArray[np.float32], largest: float) -> NDArray[np.float32]:
-    return np.asarray(np.tanh(x / largest) * largest, np.float32)
+def _limit(x: NDArray[np.float32], largest: float) -> None:
+    x /= np.float32(largest)
+    np.tanh(x, out=x)
+    x *= np.float32(largest)
 
 
-def _settle(field: NDArray[np.float32], weight: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Normalised Gaussian smoothing: pixels of weight 0 take the value of their surroundings."""
-    top = cv2.GaussianBlur(field * weight[..., None], (0, 0), sigma)
-    bottom = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
-    return np.asarray(top / np.maximum(bottom, 1e-5), np.float32)
+def _smooth(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
 
 
 def shading_field(
@@ -54,74 +53,37 @@ def shading_field(
     Returns:
         hxwx3 change of sRGB bytes, in [-255, 255].
     """
+    # An index of another type would be converted at every look-up.
+    index = labels.astype(np.intp)
     flat = np.divide(palette, 255, dtype=np.float32)
-    base, lab_base = flat.take(labels, axis=0), srgb_to_oklab(flat).take(labels, axis=0)
-    lab = srgb_to_oklab(np.clip(base + change, 0, 1)) - lab_base
-    count = len(palette)
-    centre, seen = segment_medians(lab, labels, paper > 0.5, count)
-    residual = lab - centre.take(labels, axis=0)
-    opinion = (residual[..., 1:] ** 2).sum(-1) / OPINION**2
-    residual *= (np.exp(-opinion) * (gain * seen).astype(np.float32).take(labels))[..., None]
-    residual[..., 0] = _limit(residual[..., 0], LIGHTNESS_RANGE)
-    residual[..., 1:] = _limit(residual[..., 1:], CHROMA_RANGE)
-    # Pixels next to ink carry a little of it: they would leave a dark halo.
+    base, lab_base = flat.take(index, axis=0), srgb_to_oklab(flat).take(index, axis=0)
+    shaded = base + change
+    lab = srgb_to_oklab(np.clip(shaded, 0, 1, out=shaded))
+    lab -= lab_base
+    centre, seen = segment_medians(lab, labels, paper > 0.5, len(palette))
+    lab -= centre.take(index, axis=0)
+    # From here on plane by plane: numpy is slow to spread values over a short last axis.
+    residual = [np.ascontiguousarray(lab[..., channel]) for channel in range(3)]
+    a, b = residual[1:]
+    strength = np.exp((a * a + b * b) * np.float32(-1 / OPINION**2))
+    strength *= (gain * seen).astype(np.float32).take(index)
+    for plane, largest in zip(residual, (LIGHTNESS_RANGE, CHROMA_RANGE, CHROMA_RANGE), strict=True):
+        plane *= strength
+        _limit(plane, largest)
+    # Pixels next to ink carry a little of it: they would leave a dark halo. They take the value of their surroundings.
     clear = cv2.erode(paper, np.ones((3, 3), np.uint8))
-    weight = np.where(clear > 0.5, clear, 0).astype(np.float32)
-    wide = _settle(residual, weight, 3 * SMOOTH)
-    residual = np.where(weight[..., None] > 0, residual, wide)
-    residual = _settle(residual, np.maximum(weight, NO_INK_WEIGHT), SMOOTH)
-    return np.asarray((oklab_to_srgb(lab_base + residual) - base) * 255, np.float32)
-
-
-def enlarge_strip(
-    field: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    segments: NDArray[np.int32],
-    rows: tuple[int, int],
-    height: int,
-) -> NDArray[np.float32]:
-    """Enlarge rows of a shading field to full size, taking from each neighbour only where it is of the same segment.
-
-    Args:
-        field: hxwx3, the field at the model's size.
-        labels: hxw segments at the model's size.
-        segments: rows x width segments at full size, for the rows wanted.
-        rows: first row and end at full size.
-        height: full height.
-
-    Returns:
-        rows x width x 3.
-    """
-    h, w = labels.shape
-    width = segments.shape[1]
-    ys = np.clip((np.arange(rows[0], rows[1]) + 0.5) * h / height - 0.5, 0, h - 1)
-    xs = np.clip((np.arange(width) + 0.5) * w / width - 0.5, 0, w - 1)
-    y0, x0 = np.minimum(ys.astype(np.int64), max(h - 2, 0)), np.minimum(xs.astype(np.int64), max(w - 2, 0))
-    fy, fx = (ys - y0).astype(np.float32), (xs - x0).astype(np.float32)
-    y1, x1 = np.minimum(y0 + 1, h - 1), np.minimum(x0 + 1, w - 1)
-    maps = (
-        np.broadcast_to(xs.astype(np.float32), segments.shape),
-        np.broadcast_to(ys.astype(np.float32)[:, None], segments.shape),
-    )
-    out = np.asarray(cv2.remap(field, maps[0], maps[1], cv2.INTER_LINEAR), np.float32)
-    # Only next to a border may a neighbour be of another segment.
-    taps = [(y0, x0), (y0, x1), (y1, x0), (y1, x1)]
-    first, last = labels[y0[0] : y1[-1] + 1], y0 - y0[0]
-    same = np.ones(first.shape, np.bool_)
-    same[:, :-1] &= first[:, :-1] == first[:, 1:]
-    same[:-1] &= first[:-1] == first[1:]
-    same[:-1, :-1] &= first[:-1, :-1] == first[1:, 1:]
-    single = np.where(same, first, -1)
-    my, mx = np.nonzero(single.take(last, axis=0).take(x0, axis=1) != segments)
-    total = np.zeros((len(my), 3), np.float32)
-    weights = np.full(len(my), 1e-6, np.float32)
-    own = segments[my, mx]
-    for (ty, tx), wy, wx in zip(taps, (1 - fy, 1 - fy, fy, fy), (1 - fx, fx, 1 - fx, fx), strict=True):
-        sy, sx = ty[my], tx[mx]
-        weight = (wy[my] * wx[mx] + 0.01) * (labels[sy, sx] == own)
-        total += field[sy, sx] * weight[:, None]
-        weights += weight
-    out[my, mx] = total / weights[:, None]
+    weight = np.asarray(cv2.threshold(clear, 0.5, 0, cv2.THRESH_TOZERO)[1], np.float32)
+    near, unknown = np.maximum(_smooth(weight, 3 * SMOOTH), np.float32(1e-5)), weight == 0
+    slight = np.maximum(weight, np.float32(NO_INK_WEIGHT))
+    total = _smooth(slight, SMOOTH)
+    for plane in residual:
+        np.divide(_smooth(plane * weight, 3 * SMOOTH), near, out=plane, where=unknown)
+        plane *= slight
+        np.divide(_smooth(plane, SMOOTH), total, out=plane)
+    lab_base += cv2.merge(residual)
+    out = oklab_to_srgb(lab_base)
+    out -= base
+    out *= 255
     return out
 
 
