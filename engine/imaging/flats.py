@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.imaging.canvas import resize_labels
 from engine.imaging.color import oklab_to_srgb, srgb_to_oklab
+from engine.imaging.palette import few_colours
 from engine.imaging.strokes import Flooded
 
 SPLIT_AREA = 0.015
@@ -27,6 +28,8 @@ LEAN_SMALL, LEAN_LARGE = 0.9, 0.15
 """How far the guess for a small and for a large segment moves towards the stroke colour that the flood brings."""
 SMALL_AREA = 0.005
 """Part of the frame from which a segment begins to count as large."""
+CLASH = 0.15
+"""OKLab distance from which two ideas of a colour are not mixed."""
 LEAN_ON_CONTEXT = 0.9
 """How far the guess for a region that goes on outside the mask moves towards its colour there."""
 LEAST_KNOWN = 16
@@ -180,7 +183,7 @@ def make_flats(
         whole = whole | _of_one_colour(resize_labels(labels, *sight.known.shape), lab_context, sight.known, len(hints))
     count = _split_guessed(labels, whole, lab_guess, len(hints))
     hints = np.concatenate([hints, np.full(count - len(hints), -1, np.int32)])
-    guessed = _guessed_palette(labels, count, lab_guess, sight.paper)
+    guessed, free = _guessed_palette(labels, count, lab_guess, sight.paper), hints < 0
     small = resize_labels(labels, *lab_guess.shape[:2])
     if segments.flooded is not None:
         colours = srgb_to_oklab(np.divide(segments.palette, 255, dtype=np.float32))
@@ -193,11 +196,18 @@ def make_flats(
     if lab_context is not None and sight.known is not None:
         medians = segment_medians(lab_context, small, sight.known, count)
         _lean(guessed, medians, np.full(count, LEAN_ON_CONTEXT, np.float32))
+        # What goes on outside the mask has its colour from there.
+        free &= ~medians[1]
     if moments is not None:
         guessed = spread_out(guessed, np.bincount(labels.ravel(), minlength=count), moments)
+    areas = np.bincount(labels.ravel(), minlength=count)
+    used = np.unique(hints[hints >= 0])
+    strokes = srgb_to_oklab(np.divide(segments.palette[used], 255, dtype=np.float32))
+    guessed[free], taken = few_colours(guessed[free], areas[free], strokes)
     palette = np.asarray(np.rint(oklab_to_srgb(guessed) * 255), np.uint8)
-    hinted = hints >= 0
-    palette[hinted] = segments.palette[hints[hinted]]
+    hinted, source = hints >= 0, hints.copy()
+    source[np.flatnonzero(free)[taken >= 0]] = used[taken[taken >= 0]]
+    palette[source >= 0] = segments.palette[source[source >= 0]]
     return Flats(labels, palette, hinted)
 
 
@@ -284,7 +294,11 @@ def _lean(
     The model's idea and the colour next door err in different ways, so that their mean errs less than either.
     """
     target, seen = medians
-    guessed[seen] += share[seen, None] * (target[seen] - guessed[seen])
+    way = target - guessed
+    # Half way between two ideas that have nothing in common lies mud: one of them it is.
+    clash = (way**2).sum(1) > CLASH**2
+    share = np.where(clash, share >= 0.5, share)
+    guessed[seen] += (share[:, None] * way)[seen]
 
 
 def spread_out(lab: NDArray[np.float32], areas: NDArray[np.int64], moments: Moments) -> NDArray[np.float32]:
