@@ -44,8 +44,6 @@ class Desk:
         self.worked = time.monotonic()
         """When there was last a job."""
         self._wanted_model: str | None = DEFAULT_MODEL
-        self._last_model = DEFAULT_MODEL
-        """The one that has coloured last."""
         self._numbers = itertools.count(1)
         self._partial: OrderedDict[tuple[str, str], tuple[bytes, str, list[Buffer]]] = OrderedDict()
         self._probe_at: list[float] = []
@@ -124,11 +122,6 @@ class Desk:
         """Have a model ready as soon as the device process is."""
         self._wanted_model, self.worked = model, time.monotonic()
         self.supervisor.forgive()
-
-    def expect(self) -> None:
-        """Somebody has come, who will have work soon: have ready what has coloured last."""
-        if self.supervisor.state == "off":
-            self.load(self._wanted_model or self._last_model)
 
     def unload(self) -> None:
         """End the device process when it has nothing to do; the next job starts it again."""
@@ -239,7 +232,6 @@ class Desk:
             error = ProtocolError("out_of_memory", f"the result cannot be taken over ({e})", "close other programs")
             self._finish(task, "error", error_body(error, retryable=True))
             return
-        self._last_model = task.request.model
         self._finish(task, "result", said["body"], layers)
 
     def _worker_gone(self, said: dict[str, Any]) -> None:  # noqa: ARG002

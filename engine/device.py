@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -97,6 +98,7 @@ class Device:
         self.weights = weights
         self.kind, self.note = choose_device(wanted)
         self._pipelines: OrderedDict[tuple[str, str], Pipeline] = OrderedDict()
+        self._warm: WeakSet[Pipeline] = WeakSet()
         self._papers: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     @property
@@ -127,6 +129,8 @@ class Device:
     def warm(self, model: str, stop: Callable[[], bool]) -> None:
         """Colour a small drawing for nobody, so that no real job has to wait for what happens once in a process.
 
+        Nothing happens for a model that was warmed before.
+
         Args:
             model: which.
             stop: asked between the steps; yes when somebody has real work.
@@ -136,12 +140,15 @@ class Device:
             RuntimeError: the device is short of something.
         """
         pipeline = self._pipeline(model, self.kind)
+        if pipeline in self._warm:
+            return
         side = pipeline.model.descriptor.size
         line, hints = np.ones((side, side), np.float32), np.zeros((side, side, 4), np.uint8)
         middle = slice(side // 4, side // 2)
         line[middle, side // 2], hints[middle, middle] = 0, 255
         with contextlib.suppress(Cancelled):
             _ = pipeline.run(Job(line, hints), None, stop).shading
+            self._warm.add(pipeline)
 
     def run(self, wish: Wish, buffers: list[Buffer], progress: Progress, look: Look, stop: Callable[[], bool]) -> Done:
         """Do a job.

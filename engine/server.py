@@ -175,7 +175,6 @@ class Server:
     def _hello(self, sender: bytes, message: Message) -> None:
         if len(self._greeted) < jobs.MAX_JOBS:
             self._greeted.append((sender, message))
-            self.desk.expect()
 
     # What comes from other threads
 

@@ -41,6 +41,7 @@ class ColorizeDocker(DockWidget):
         self._drawn: Any = None
         self._hooked: Any = None
         self._was_open = False
+        self._prepared: Any = None
         self._connect()
         self._tick = QtCore.QTimer(self)
         self._tick.setInterval(TICK)
@@ -165,6 +166,7 @@ class ColorizeDocker(DockWidget):
         if not self._was_open and self.isVisible():
             self._was_open = True
             self.session.start()
+        self._prepare(layers.document_key(document))
         items, applied = _describe(document)
         chosen = self.choices.of(document)
         state = (layers.document_key(document), items, sorted(chosen.items()))
@@ -177,6 +179,13 @@ class ColorizeDocker(DockWidget):
             self._show_results(applied)
 
     # Inside
+
+    def _prepare(self, key: Any) -> None:
+        """Have the model ready for a picture that is new here, once there is an engine: it may have been given back."""
+        name = self._model().get("name", "") if self.session.status.state == "ready" else ""
+        if name and self._prepared != key:
+            self._prepared = key
+            self.session.prepare(name)
 
     def _tick_passed(self) -> None:
         if self.isVisible() or self.live.on:

@@ -93,6 +93,11 @@ class Session(QtCore.QObject):
             self._keeper.start()
         self._refresh()
 
+    def prepare(self, model: str) -> None:
+        """Have a model ready for a picture that was opened, as far as there is an engine; nothing where it is."""
+        if model and self._keeper.ready:
+            self._keeper.client.submit("load", {"model": model}, control=True)
+
     def stop(self) -> None:
         """End the engine, for all its clients; open jobs end with an error."""
         if not self._closed:

@@ -20,7 +20,6 @@ from engine import worker
 from engine.cli import main
 from engine.device import Device
 from engine.exchange import receive
-from engine.wire.messages import PROTOCOL, Message
 
 Pixels = NDArray[np.uint8]
 Sketch = Callable[..., Pixels]
@@ -92,11 +91,13 @@ def test_a_process_of_its_own_gives_the_bytes_of_any_other(
     assert mine.read_bytes() == other.read_bytes()
 
 
-def test_warming_runs_the_network_once_and_not_at_all_where_there_is_work(small_weights: Path) -> None:
+def test_warming_runs_the_network_once_for_all_and_not_at_all_where_there_is_work(small_weights: Path) -> None:
     device = Device("cpu", small_weights)
     seen = runs(device)
     device.warm("small", lambda: True)
     assert not seen
+    device.warm("small", lambda: False)
+    assert len(seen) == 1
     device.warm("small", lambda: False)
     assert len(seen) == 1
 
@@ -136,16 +137,3 @@ def test_a_job_that_comes_while_the_model_is_warmed_gives_the_bytes_of_any_other
     caller.ask("load", model="small")
     first, second = (layer(caller.until(caller.colorize(sketch(), model="small", layers=["colour"]))) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-
-
-def test_a_greeting_brings_the_model_back_that_coloured_last(
-    start: Callable[..., Engine], call: Callable[[Engine], Caller], sketch: Sketch
-) -> None:
-    engine = start("--idle-unload", 1)
-    caller = call(engine)
-    assert caller.until(caller.colorize(sketch(), model="small")).type == "result"
-    until(lambda: caller.status()["worker"]["state"] == "off")
-    newcomer = call(engine)
-    newcomer.send(Message("hello", {"protocol": PROTOCOL}))
-    assert newcomer.next().type == "welcome"
-    until(lambda: caller.status()["loaded"] == ["small"])

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
-from plugin_helpers import Desk, engines, run_for, spin, use_place
+from plugin_helpers import ENGINE, Desk, engines, run_for, spin, use_place
 
 Make = Callable[..., Desk]
 BIG = 1024
@@ -342,6 +342,34 @@ def test_what_the_engine_refuses_is_told_in_its_words(join: Make) -> None:
     assert "nobody" in outcome.cause
     assert outcome.remedy
     assert desk.state("ready", wait=2)
+
+
+@pytest.mark.usefixtures("app")
+def test_a_model_given_back_is_ready_again_for_the_next_picture(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_place(place, weights, monkeypatch)
+    desk = Desk(place)
+    desk.session.prepare("stenciltorch")  # where there is no engine nothing happens
+    assert desk.session.status.state == "off"
+    with subprocess.Popen([*ENGINE, "serve", "--idle-unload", "1"], stdout=subprocess.DEVNULL) as engine:
+        try:
+            spin(lambda: engine_says()["running"])
+            assert desk.end(desk.colorize()).kind == "result"
+            assert desk.pid == engine.pid
+            spin(lambda: engine_says()["loaded"] == [])
+            desk.session.prepare("stenciltorch")
+            spin(lambda: engine_says()["loaded"] == ["stenciltorch"])
+        finally:
+            desk.session.close()
+            engine.terminate()
+
+
+def engine_says() -> dict[str, Any]:
+    """The words of `engine status`."""
+    said = subprocess.run([*ENGINE, "status", "--json"], capture_output=True, text=True, timeout=30, check=False)
+    found: dict[str, Any] = json.loads(said.stdout)
+    return found
 
 
 def test_an_engine_stopped_by_hand_stays_off_until_it_is_needed(make: Make) -> None:
