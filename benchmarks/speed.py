@@ -48,7 +48,7 @@ from training.evaluation.baselines import gmic_version
 SIZES = "512,1024,2480x3508,4960x7016"
 MODULES = ("engine", "engine.cli")
 FLATS_SIZE = 1024
-DRAWINGS = 3
+DRAWINGS = 12
 """With known flats; each is coloured with whole lines and with gaps."""
 
 

@@ -175,8 +175,40 @@ class _Growth:
             disputed = np.flatnonzero(rows)
             near = np.array(self._merged, np.int32).take(_nearest_at(self._labels, shell[disputed]))
             fit = fits[rows[disputed], near]
-            offered[disputed[fit]] = near[fit]
+            offered[disputed] = np.where(fit, near, 0)
         self._labels.ravel()[shell] = offered
+        lost = offered == 0
+        lost &= owner.take(part_of) > 0
+        if lost.any():
+            self._reach_round(free, shell[lost], owner.take(part_of[lost]))
+
+    def _reach_round(self, free: NDArray[np.bool_], places: NDArray[np.int64], owners: NDArray[np.int32]) -> None:
+        """Label pixels that lie nearest to a region behind a line: like what they are connected with on their side.
+
+        Args:
+            free: HxW, where the ball's centre may be.
+            places: numbers of the pixels.
+            owners: oldest regions of their parts, for pixels that are connected with nothing else.
+        """
+        h, w = free.shape
+        labels, alone = self._labels, np.zeros((h, w), np.uint8)
+        alone.ravel()[places] = 1
+        x, y, width, height = cv2.boundingRect(alone)
+        count, blobs = cv2.connectedComponents(alone[y : y + height, x : x + width], connectivity=4, ltype=cv2.CV_32S)
+        ys, xs = np.divmod(places, w)
+        blob = np.asarray(blobs)[ys - y, xs - x].astype(np.int64)
+        votes = []
+        for dy, dx in ((0, -1), (-1, 0), (0, 1), (1, 0)):
+            y_near, x_near = np.clip(ys + dy, 0, h - 1), np.clip(xs + dx, 0, w - 1)
+            label = np.where(free[y_near, x_near], labels[y_near, x_near], 0)
+            votes.append(blob[label > 0] * self.count + label[label > 0])
+        pairs, sizes = np.unique(np.concatenate(votes), return_counts=True)
+        order = np.argsort(sizes, kind="stable")
+        chosen = np.zeros(count, np.int32)
+        # The last one written is the most frequent neighbour.
+        chosen[pairs[order] // self.count] = pairs[order] % self.count
+        found = chosen.take(blob)
+        labels.ravel()[places] = np.where(found > 0, found, owners)
 
     def _owners(
         self, level: int, parts: NDArray[np.int32], count: int
@@ -271,6 +303,8 @@ def find_regions(
     level = _roll_freely(growth, depth) if gap is None else _roll_below(growth, depth, gap)
     growth.step(level, depth, 0, least, for_good=False)
     labels = growth.labels
+    if not labels.any():
+        return labels
     index, of_index = _nearest(labels)
     if gap is None:
         of_index = join_waists(labels, depth, growth.count).take(of_index)

@@ -31,6 +31,20 @@ def test_a_gap_in_a_circle_is_closed() -> None:
     assert labels[128, 128] != labels[5, 5]
 
 
+def test_a_slot_belongs_to_what_it_opens_to_and_not_to_the_oldest_region_there() -> None:
+    drawing = paper(512, 512)
+    # Sky and ground meet at a gap; a figure on the ground has a slot that only small balls get into.
+    drawing[240:243] = 0
+    drawing[240:243, 20:32] = 1
+    figure = np.array([(300, 300), (340, 300), (340, 400), (347, 400), (347, 300), (390, 300), (390, 440), (300, 440)])
+    cv2.polylines(drawing, [figure.astype(np.int32)], True, 0.0, 2)
+    drawing[299:302, 341:347] = 1
+    labels = find_regions(drawing)
+    sky, ground, slot, inside = labels[100, 250], labels[480, 250], labels[380, 343], labels[420, 320]
+    assert len({sky, ground, inside}) == 3
+    assert slot == ground
+
+
 def test_a_wide_opening_is_not_closed() -> None:
     drawing = paper()
     cv2.ellipse(drawing, (128, 128), (60, 60), 0, 0, 180, 0.0, 2)
