@@ -229,6 +229,7 @@ class _Growth:
         order = np.argsort(holding, kind="stable")
         holding, alive = holding[order], alive[order]
         shared: dict[int, list[int]] = {}
+        into: dict[int, int] = {}
         bounds = np.flatnonzero(np.diff(holding, prepend=-1))
         for start, end in itertools.pairwise([*bounds.tolist(), len(alive)]):
             part, group = int(holding[start]), alive[start:end].tolist()
@@ -239,9 +240,8 @@ class _Growth:
             kept = [k for k in group if k == oldest or level - self._regions[k].born >= PERSISTENCE]
             if len(kept) > 1:
                 shared[part] = kept
-            if len(kept) < len(group):
-                into = dict.fromkeys(set(group) - set(kept), oldest)
-                self._merged = [into.get(k, k) for k in self._merged]
+            into.update(dict.fromkeys(set(group) - set(kept), oldest))
+        self._merged = [into.get(k, k) for k in self._merged]
         return owner, shared
 
     def _find_new(
