@@ -50,15 +50,15 @@ def test_one_job_makes_all_variations_and_a_single_one_by_its_seed_is_the_same_a
     from colorize.sheet import split
 
     asked = {"model": "stablepaint", "size": 64, "layers": ["flats", "shading"], "compress": True}
-    outcome = desk.end(desk.colorize(seed=5, variations=3, **asked))
+    outcome = desk.end(desk.colorize(seed=12, variations=3, **asked))
     assert outcome.kind == "result", outcome.cause
     found = split(outcome.body, outcome.buffers)
     assert [(seed, [b.role for b in layers]) for seed, layers in found] == [
-        (n, ["flats", "shading"]) for n in (5, 6, 7)
+        (n, ["flats", "shading"]) for n in (12, 13, 14)
     ]
     flats = [np.frombuffer(layers[0].pixels(), np.uint8).astype(int) for _, layers in found]
     assert np.abs(flats[0] - flats[1]).max() > 3
-    alone = desk.end(desk.colorize(seed=6, **asked))
+    alone = desk.end(desk.colorize(seed=13, **asked))
     assert len(alone.buffers) == 2
     assert np.abs(np.frombuffer(alone.buffers[0].pixels(), np.uint8) - flats[1]).max() <= 2
 
