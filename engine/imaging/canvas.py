@@ -126,6 +126,13 @@ def mean_rows(height: int, shrunk: int) -> tuple[NDArray[np.int64], NDArray[np.f
     return first[:, 0], (share / scale).astype(np.float32)
 
 
+def highest_of_four(values: NDArray[Any]) -> NDArray[Any]:
+    """The highest of each 2x2 pixels of an HxW array, at half its size; an odd last row or column is doubled."""
+    padded = np.pad(values, [(0, side % 2) for side in values.shape], mode="edge")
+    rows = np.maximum(padded[::2], padded[1::2])
+    return np.asarray(np.maximum(rows[:, ::2], rows[:, 1::2]))
+
+
 def pad_to(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Repeat the last row and column until the array is height x width."""
     down, right = height - array.shape[0], width - array.shape[1]

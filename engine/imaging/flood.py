@@ -7,12 +7,11 @@ gap in a line, whatever its width. That is what Sykora et al. 2009 (LazyBrush) a
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.imaging.canvas import highest_of_four
 from engine.imaging.regions import distance_to_ink
 
 OPEN = 14.0
@@ -84,17 +83,10 @@ def flood(levels: NDArray[np.uint8], markers: NDArray[np.int32]) -> NDArray[np.i
 def _flooded_before(levels: NDArray[np.uint8], markers: NDArray[np.int32]) -> NDArray[np.int32]:
     """Flood at half size; HxW labels where that leaves no doubt, 0 within some pixels of where two labels meet."""
     h, w = levels.shape
-    small = flood(_highest(levels), _highest(markers)).astype(np.int16)
+    small = flood(highest_of_four(levels), highest_of_four(markers)).astype(np.int16)
     around = np.ones((3, 3), np.uint8)
     sure = np.where(cv2.dilate(small, around) == cv2.erode(small, around), small, 0)
     return np.asarray(sure.repeat(2, axis=0).repeat(2, axis=1)[:h, :w], np.int32)
-
-
-def _highest(values: NDArray[Any]) -> NDArray[Any]:
-    """The highest of each 2x2 pixels; an odd last row or column is doubled."""
-    padded = np.pad(values, [(0, side % 2) for side in values.shape], mode="edge")
-    rows = np.maximum(padded[::2], padded[1::2])
-    return np.asarray(np.maximum(rows[:, ::2], rows[:, 1::2]))
 
 
 def _fill_seams(labels: NDArray[np.int32]) -> None:

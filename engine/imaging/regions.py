@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.imaging.canvas import resize_labels, resize_picture
+from engine.imaging.canvas import highest_of_four, resize_labels, resize_picture
 from engine.imaging.waists import join_waists
 
 MAX_PIXELS = 4_000_000
@@ -99,11 +99,7 @@ def _nearest_at(labels: NDArray[np.int32], places: NDArray[np.int64]) -> NDArray
     h, w = labels.shape
     ys, xs = np.divmod(places, w)
     if h * w > EXACT_PIXELS:
-        labels = labels[: h // 2 * 2, : w // 2 * 2]
-        upper, lower = labels[::2], labels[1::2]
-        rows = np.maximum(upper, lower)
-        labels = np.maximum(rows[:, ::2], rows[:, 1::2])
-        ys, xs = np.minimum(ys // 2, labels.shape[0] - 1), np.minimum(xs // 2, labels.shape[1] - 1)
+        labels, ys, xs = highest_of_four(labels), ys // 2, xs // 2
     index, of_index = _nearest(labels)
     return np.asarray(of_index.take(index[ys, xs]), np.int32)
 
