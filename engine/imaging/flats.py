@@ -198,9 +198,9 @@ def make_flats(
         _lean(guessed, medians, np.full(count, LEAN_ON_CONTEXT, np.float32))
         # What goes on outside the mask has its colour from there.
         free &= ~medians[1]
-    if moments is not None:
-        guessed = spread_out(guessed, np.bincount(labels.ravel(), minlength=count), moments)
     areas = np.bincount(labels.ravel(), minlength=count)
+    if moments is not None:
+        guessed = spread_out(guessed, areas, moments)
     used = np.unique(hints[hints >= 0])
     strokes = srgb_to_oklab(np.divide(segments.palette[used], 255, dtype=np.float32))
     guessed[free], taken = few_colours(guessed[free], areas[free], strokes)

@@ -160,7 +160,7 @@ class _Growth:
         shell = np.flatnonzero((self._labels == 0) & free)
         part_of = parts.ravel().take(shell)
         self._find_new(level, owner, (shell, part_of), depth, least, for_good=for_good)
-        offered = owner.take(part_of)
+        offered, lost = owner.take(part_of), np.zeros(0, np.int64)
         if shared:
             row = np.zeros(count, np.int32)
             row[list(shared)] = np.arange(1, len(shared) + 1)
@@ -172,10 +172,9 @@ class _Growth:
             near = np.array(self._merged, np.int32).take(_nearest_at(self._labels, shell[disputed]))
             fit = fits[rows[disputed], near]
             offered[disputed] = np.where(fit, near, 0)
+            lost = disputed[~fit]
         self._labels.ravel()[shell] = offered
-        lost = offered == 0
-        lost &= owner.take(part_of) > 0
-        if lost.any():
+        if len(lost):
             self._reach_round(free, shell[lost], owner.take(part_of[lost]))
 
     def _reach_round(self, free: NDArray[np.bool_], places: NDArray[np.int64], owners: NDArray[np.int32]) -> None:
