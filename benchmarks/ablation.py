@@ -1,6 +1,6 @@
 """Trains StencilTorch without one part of its recipe at a time, on the same budget each, and compares the results.
 
-    python benchmarks/ablation.py SHARDS ART OUT [--steps N] [--only NAME] [--limit N] [--table]
+    python -m benchmarks.ablation SHARDS ART OUT [--steps N] [--only NAME] [--limit N] [--table]
 
 SHARDS is what ``training pack`` made, ART the folder with ``manifest.csv`` whose test pictures are measured. Every
 variant is trained by ``training train-stenciltorch`` in ``OUT/NAME`` and measured by ``training evaluate`` in

@@ -1,6 +1,6 @@
 """Measures whether loading data keeps the device busy: samples per second and core, and how long a training loop waits.
 
-    python benchmarks/data.py SHARDS [--workers 0,1,2] [--seconds N] [--limit N] [--out FILE]
+    python -m benchmarks.data SHARDS [--workers 0,1,2] [--seconds N] [--limit N] [--out FILE]
 
 SHARDS is what ``training pack`` made. Prints Markdown tables and one line of JSON. Needs Linux or macOS.
 """
@@ -23,14 +23,14 @@ import torch
 from torch import Tensor
 
 from engine.errors import ColorizeError
-from engine.models.hint_prior import flood_hints
-from training.config import Phase
+from engine.models.components.hint_prior import flood_hints
 from training.data.dataset import Cutter, ShardSet
 from training.data.stream import ShardStream, make_loader, open_shards
 from training.data.synthesis import lineart_regions, make_batch
 from training.evaluation.tables import Table
-from training.run import Run
-from training.stenciltorch import PRESETS, StencilTorchRun
+from training.recipes.stenciltorch import PRESETS, StencilTorchRun
+from training.runs.config import Phase
+from training.runs.run import Run
 
 SEED = 1
 ENDLESS = 1 << 40

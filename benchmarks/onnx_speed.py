@@ -1,6 +1,6 @@
 """Times a model's network in onnxruntime against torch on the CPU, with equal threads, taking turns.
 
-    python benchmarks/onnx_speed.py [--weights PATH] [--size N] [--repeats N]
+    python -m benchmarks.onnx_speed [--weights PATH] [--size N] [--repeats N]
 
 Exports the installed model, or that at PATH, as ``training export`` does. Prints a Markdown table.
 """
@@ -16,23 +16,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.runtime import yield_cores
+from engine.system.process import yield_cores
 
 # As the command line does; it must come before torch.
 yield_cores()
 
 import onnxruntime
 import torch
-from drawing import draw_lineart, draw_strokes
-from speed_tools import SEED, STROKES, interleaved
 
+from benchmarks.drawing import draw_lineart, draw_strokes
+from benchmarks.speed.tools import SEED, STROKES, interleaved
 from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.models.checkpoint import find_weights, load_model
-from engine.models.hint_prior import Flood
+from engine.models.components.hint_prior import Flood
 from engine.pipeline import Job, Pipeline, model_inputs
-from training.onnx_export import write_onnx
-from training.onnx_interface import interface_of, tensors_of
+from training.export.onnx_export import write_onnx
+from training.export.onnx_interface import interface_of, tensors_of
 
 
 def measure(options: argparse.Namespace) -> list[list[str]]:

@@ -1,10 +1,10 @@
 """Measures how well held-out art is coloured, against baselines in the same run: tables, numbers, contact sheets.
 
-    python benchmarks/quality.py ART OUT [--model NAME] [--hints 0,4,16,64] [--limit N] [--with-other] [--json]
+    python -m benchmarks.quality ART OUT [--model NAME] [--hints 0,4,16,64] [--limit N] [--with-other] [--json]
 
 ART is a folder with ``manifest.csv`` (default: $COLORIZE_ART). See README.md beside this file for what is measured. The
 measuring itself is ``training.evaluation``; here a shipped model is held against what the project promises. Of one that
-draws lots ``stablepaint_quality.py`` measures the rest: variations, steps, time per step, memory.
+draws lots ``benchmarks.stablepaint.quality`` measures the rest: variations, steps, time per step, memory.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import stablepaint_quality
 import torch
-from art_options import art_parser, exit_code, read_options
-from targets import Target, as_objects, target_table
 
+from benchmarks.art_options import art_parser, exit_code, read_options
+from benchmarks.stablepaint import quality as stablepaint_quality
+from benchmarks.targets import Target, as_objects, target_table
 from engine import DEFAULT_MODEL
 from engine.models.checkpoint import describe, find_weights
 from training.evaluation import baselines
@@ -62,7 +62,7 @@ COLUMNS = (
 )
 STROKE_TARGETS = {"flats": (1.0, 3.0), "colour": (4.0, 10.0)}
 """Largest median and 95th percentile of CIEDE2000 in strokes. A picture with a strength of its own may take more
-freedom in the colour layer; ``stablepaint_quality.py`` has its limit."""
+freedom in the colour layer; ``benchmarks.stablepaint.quality`` has its limit."""
 BEATEN_AT = (16, 64)
 
 

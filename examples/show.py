@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from engine import DEFAULT_MODEL
-from engine.imaging.reading import read_context, read_hints, read_lineart, read_mask
-from engine.imaging.writing import compose
+from engine.imaging.files.reading import read_context, read_hints, read_lineart, read_mask
+from engine.imaging.files.writing import compose
 from engine.models.checkpoint import find_weights, load_model
 from engine.pipeline import Job, Pipeline
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.imaging.reading import read_hints, read_lineart
-from engine.imaging.writing import compose
+from engine.imaging.files.reading import read_hints, read_lineart
+from engine.imaging.files.writing import compose
 from engine.models.checkpoint import find_weights, load_model
 from engine.pipeline import Job, Pipeline
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from engine import __version__
-from engine.cli import FAILED, Group, common
+from engine.cli.main import FAILED, Group, common
 from engine.errors import ColorizeError
 from installer import places
 from installer.places import Krita, Machine, System

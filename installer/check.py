@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine import __version__
-from engine.doctor import Check
+from engine.cli.doctor import Check
 from engine.errors import ColorizeError
 from installer import engine_setup, kritarc, layout
 from installer.install import FLATPAK_NOTE, STAGING, plugin_folder

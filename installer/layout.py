@@ -38,7 +38,7 @@ def assemble(pykrita: Path) -> None:
 def write_plugin(folder: Path) -> None:
     """Make the folder ``colorize/``: the plugin and the wire protocol."""
     shutil.copytree(_ROOT / "krita_plugin" / PLUGIN, folder, ignore=_LEFT_OUT)
-    shutil.copytree(_ROOT / "engine" / "wire", folder / "wire", ignore=_LEFT_OUT)
+    shutil.copytree(_ROOT / "engine" / "protocol", folder / "protocol", ignore=_LEFT_OUT)
 
 
 def desktop_file() -> bytes:

@@ -31,7 +31,7 @@ class _Texts(ast.NodeVisitor):
 def literals(folder: Path = PLUGIN) -> list[str]:
     """Every text given to tr() in the modules of a folder, once, in the order of the files."""
     found: dict[str, None] = {}
-    for file in sorted(folder.glob("*.py")):
+    for file in sorted(folder.rglob("*.py")):
         texts = _Texts(file)
         texts.visit(ast.parse(file.read_text(encoding="utf-8")))
         found.update(dict.fromkeys(texts.found))

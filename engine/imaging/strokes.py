@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.imaging.canvas import mean_rows, resize_coverage
-from engine.imaging.flood import INK, flood
+from engine.imaging.regions.flood import INK, flood
 
 COVERAGE_GAIN = 3.0
 """Thin strokes on a large canvas would fade when it shrinks; a third of a pixel covered already counts as painted."""

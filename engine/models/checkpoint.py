@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
-from engine.folders import user_data_folder
 from engine.models.base import Descriptor
 from engine.models.registry import ARCHITECTURES, parse_config
+from engine.system.folders import user_data_folder
 
 FORMAT_VERSION = "1"
 PACKAGE_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import ModelInputs, ModelOutputs
-from engine.models.local_features import ThesisParts, build_features
+from engine.models.components.local_features import ThesisParts, build_features
 from engine.models.stenciltorch import CompactConfig, ThesisConfig, ThesisDecoder, ThesisEncoder, joining_features
 
 

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.models.base import ModelInputs, ModelOutputs, Sampling
-from engine.models.blocks import ResidualBlock
-from engine.models.denoiser import Denoiser, zero
-from engine.models.hint_prior import flood_hints
+from engine.models.components.blocks import ResidualBlock
+from engine.models.components.denoiser import Denoiser, zero
+from engine.models.components.hint_prior import flood_hints
+from engine.models.components.vae import CELL, Vae
 from engine.models.stenciltorch import GlobalAttention
-from engine.models.vae import CELL, Vae
 from engine.sampling.diffusion import ddim, ddpm, linear_schedule
 from engine.sampling.noise import grid_sizes, mix_noise
 from engine.sampling.path import Kept, even_times, keep

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.models.base import ModelInputs, ModelOutputs
-from engine.models.blocks import ResidualBlock as ResidualBlock
-from engine.models.hint_prior import CHANNELS as PRIOR_CHANNELS
-from engine.models.hint_prior import Flood, flood_hints
-from engine.models.local_features import LocalFeatures, ThesisParts, build_features
+from engine.models.components.blocks import ResidualBlock as ResidualBlock
+from engine.models.components.hint_prior import CHANNELS as PRIOR_CHANNELS
+from engine.models.components.hint_prior import Flood, flood_hints
+from engine.models.components.local_features import LocalFeatures, ThesisParts, build_features
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,17 @@ from typing import Any
 
 from krita import DockWidget, Krita
 
-from . import __version__, brush, building, layers, settings, shared
-from .animation import ask_for_frames
-from .choices import Choices
-from .colouring import Colouring
+from . import __version__, settings, shared
+from .colouring.animation import ask_for_frames
+from .colouring.colouring import Colouring
+from .colouring.live import Live
+from .document import brush, building, layers
+from .document.choices import Choices
+from .document.inputs import InputError, Inputs, collect
+from .document.pixels import SRGB
 from .i18n import tr
-from .inputs import InputError, Inputs, collect
-from .live import Live
-from .panel import LayerItem, Panel, ResultItem
-from .pixels import SRGB
 from .qt import QtCore, QtGui, QtWidgets
+from .widgets.panel import LayerItem, Panel, ResultItem
 
 TICK = 1000
 """Milliseconds between looks at the layer tree, for which Krita has no signal; only while somebody looks."""

@@ -96,7 +96,7 @@ def register(name: str) -> None:
 
 def _docker() -> type[Any]:
     try:
-        from . import bundled
+        from .engine import bundled
 
         try:
             bundled.load()

@@ -7,9 +7,10 @@ from typing import Any
 
 from krita import Krita
 
-from . import bundled, settings
-from .session import Session
-from .setup import Setup, read_setup
+from . import settings
+from .engine import bundled
+from .engine.session import Session
+from .engine.setup import Setup, read_setup
 
 _shared: tuple[Any, Session] | None = None
 _at_end: list[Callable[[], None]] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted([*(ROOT / "krita_plugin/colorize").glob("*.py"), *(ROOT / "engine/wire").glob("*.py")])
+FILES = sorted([*(ROOT / "krita_plugin/colorize").rglob("*.py"), *(ROOT / "engine/protocol").rglob("*.py")])
 NEWER = {"removeprefix", "removesuffix", "is_relative_to", "with_stem", "readlink", "hardlink_to", "pairwise", "cache"}
 """Methods and functions of the standard library that Python 3.8 has not."""
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import plugin_helpers
 import psutil
 import pytest
 from plugin_helpers import ENGINE, Desk, engines, run_for, spin, use_place
@@ -444,7 +445,7 @@ print([s.state for s in desk.states if s.state != "busy"], desk.session.report()
 
 def test_it_works_with_pyqt6(place: Path, pykrita: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SIX, str(pykrita), str(Path(__file__).parent), str(place)],
+        [sys.executable, "-c", SIX, str(pykrita), str(Path(plugin_helpers.__file__).parent), str(place)],
         env={**os.environ, "QT_MAJOR": "6"},
         capture_output=True,
         text=True,

@@ -133,7 +133,7 @@ try:
     print("loaded", wire.PROTOCOL, zmq.__file__)
 except bundled.BundleError as e:
     print(e.cause, "|", e.remedy)
-    assert not [m for m in sys.modules if m.split(".")[0] in ("zmq", "msgpack") or m.startswith("colorize.wire")]
+    assert not [m for m in sys.modules if m.split(".")[0] in ("zmq", "msgpack") or m.startswith("colorize.protocol")]
 assert sys.path == before, sys.path
 """
 
@@ -233,5 +233,5 @@ def test_a_plugin_without_libraries_says_so(krita: Callable[..., str], tmp_path:
 
 def test_a_plugin_without_its_protocol_says_so(krita: Callable[..., str], vendor: Path, tmp_path: Path) -> None:
     assert vendor.is_dir()
-    shutil.rmtree(tmp_path / "pykrita" / "colorize" / "wire")
-    assert "wire" in krita()
+    shutil.rmtree(tmp_path / "pykrita" / "colorize" / "protocol")
+    assert "protocol" in krita()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from engine.errors import ColorizeError
-from engine.imaging.reading import FORMATS, MAX_PIXELS, MAX_SIDE, read_context
+from engine.imaging.files.reading import FORMATS, MAX_PIXELS, MAX_SIDE, read_context
 
 Pixels = NDArray[np.uint8]
 

@@ -133,7 +133,7 @@ def palette_moments(
 ) -> tuple[list[float], list[float]]:
     """OKLab mean of the region colours of ``(palette, labels)`` pictures, and their spread within a picture.
 
-    Regions weigh with the root of their area, as in ``engine.imaging.flats.spread_out``.
+    Regions weigh with the root of their area, as in ``engine.imaging.layers.flats.spread_out``.
     """
     means, deviations = [], []
     for palette, labels in pictures:

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.imaging.regions import find_regions
+from engine.imaging.regions.segmentation import find_regions
 from engine.models.base import ModelInputs
-from training.colour import rotate_hue
 from training.data.chance import Chance, SampleChance
 from training.data.extractors import EXTRACTORS, LIFT_REACH, LineSource, dilate, lifted_ink, to_grey
 from training.data.extractors import xdog as xdog
+from training.losses.colour import rotate_hue
 
 
 @dataclass(frozen=True)

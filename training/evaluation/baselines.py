@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.imaging.regions import find_regions, nearest_label
+from engine.imaging.regions.segmentation import find_regions, nearest_label
 
 GMIC_SECONDS = 120.0
 GMIC_SMART = "1,95,0,0,1,24,200,0,75,2,60,20,90,1,10,1,0"

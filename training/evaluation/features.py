@@ -19,8 +19,8 @@ from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.models.base import ModelInputs
 from engine.models.checkpoint import find_weights, load_model
-from engine.models.encoder import ARCHITECTURE as ENCODER
-from engine.models.encoder import pooled
+from engine.models.components.encoder import ARCHITECTURE as ENCODER
+from engine.models.components.encoder import pooled
 from training.data.extractors import to_grey
 from training.evaluation.networks import InceptionV3, load_inception
 from training.features.weights import OWN_ENCODER, load_encoder

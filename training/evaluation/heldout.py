@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import ColorizeError
-from engine.imaging.regions import nearest_label
+from engine.imaging.regions.segmentation import nearest_label
 from training.data import flats, strokes
 from training.data.extractors import xdog
 from training.data.pack import Source, read_manifest

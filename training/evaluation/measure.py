@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.imaging.reading import Lineart
-from engine.imaging.writing import compose
+from engine.imaging.files.reading import Lineart
+from engine.imaging.files.writing import compose
 from engine.pipeline import Job, Pipeline
 from training.evaluation import metrics
 from training.evaluation.features import Eye, inception_eye, own_eye

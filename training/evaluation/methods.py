@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ColorizeError
 from engine.imaging.canvas import resize_picture
-from engine.imaging.regions import find_regions
+from engine.imaging.regions.segmentation import find_regions
 from engine.models.base import SamplingModel
 from engine.models.checkpoint import load_model
 from engine.pipeline import Job, Pipeline, model_inputs

@@ -18,7 +18,7 @@ from engine.errors import ColorizeError
 from training.evaluation.measure import Measured
 
 SOURCES = (
-    *("engine/imaging", "engine/models", "engine/pipeline.py", "training/evaluation"),
+    *("engine/imaging", "engine/models", "engine/pipeline", "training/evaluation"),
     *(f"training/data/{name}.py" for name in ("extractors", "flats", "l0", "pack", "strokes")),
 )
 """Code on which numbers depend, relative to the folder that holds the packages."""

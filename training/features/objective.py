@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.models.encoder import Encoder, EncoderConfig, pooled
+from engine.models.components.encoder import Encoder, EncoderConfig, pooled
 from training.features.views import Looks
 
 TEMPERATURE = 0.2

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from engine.models.encoder import Encoder, pooled
-from training.colour import rotate_hue, to_oklab
+from engine.models.components.encoder import Encoder, pooled
 from training.data.extractors import EXTRACTORS, LIFT_REACH, LineSource, blur, lifted_ink, to_grey
+from training.losses.colour import rotate_hue, to_oklab
 
 SIDE = 160
 """Pixels at which pictures are looked at."""

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engine.models.encoder import Encoder
-from training.content import encoder_content
+from engine.models.components.encoder import Encoder
 from training.data.pack import Source, read_manifest
 from training.features.probe import (
     SIDE,
@@ -31,6 +30,7 @@ from training.features.probe import (
     thumbnail,
 )
 from training.features.weights import OWN_ENCODER, load_encoder
+from training.losses.content import encoder_content
 
 SHOWN = 24
 """Pictures whose distortions are measured."""

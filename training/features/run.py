@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from engine.models.checkpoint import FORMAT_VERSION, read_tensors, save_tensors
-from engine.models.encoder import ARCHITECTURE, Encoder, EncoderConfig
+from engine.models.components.encoder import ARCHITECTURE, Encoder, EncoderConfig
 from engine.models.registry import parse_config
 from training.data.dataset import ShardSet, load_shards
 from training.data.extractors import EXTRACTORS
 from training.data.synthesis import line_source
-from training.distributed import pick_device
 from training.features.objective import Learner
 from training.features.views import Views, make_looks
-from training.loop import LOG_EVERY
-from training.run_folder import git_revision
+from training.runs.distributed import pick_device
+from training.runs.folder import git_revision
+from training.runs.loop import LOG_EVERY
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.errors import ColorizeError
 from engine.models.checkpoint import FORMAT_VERSION, read_tensors
-from engine.models.encoder import ARCHITECTURE, Encoder, EncoderConfig
+from engine.models.components.encoder import ARCHITECTURE, Encoder, EncoderConfig
 from engine.models.registry import parse_config
 
 OWN_ENCODER = Path(__file__).resolve().parent.parent / "weights" / "encoder.safetensors"

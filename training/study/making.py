@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import ColorizeError
-from engine.imaging import reading, writing
+from engine.imaging.files import reading, writing
 from training.study import store
 from training.study.design import Design, Mode
 

@@ -80,52 +80,16 @@
             <translation>La taille de l’image a changé.</translation>
         </message>
         <message>
-            <source>a part of the plugin is missing (its folder wire)</source>
-            <translation>il manque une partie du module (son dossier wire)</translation>
-        </message>
-        <message>
-            <source>install the plugin again with colorize-install</source>
-            <translation>réinstallez le module avec colorize-install</translation>
-        </message>
-        <message>
-            <source>another plugin has loaded {library} {version}, which is too old</source>
-            <translation>un autre module a chargé {library} {version}, qui est trop ancien</translation>
-        </message>
-        <message>
-            <source>update that plugin or switch it off, then start Krita again</source>
-            <translation>mettez ce module à jour ou désactivez-le, puis redémarrez Krita</translation>
-        </message>
-        <message>
-            <source>run colorize-install again for this Krita</source>
-            <translation>relancez colorize-install pour ce Krita</translation>
-        </message>
-        <message>
-            <source>it has them for {systems}</source>
-            <translation>il les a pour {systems}</translation>
-        </message>
-        <message>
-            <source>it has none at all</source>
-            <translation>il n’en a aucune</translation>
-        </message>
-        <message>
-            <source>the plugin lacks the libraries pyzmq and msgpack for {system}: {have}</source>
-            <translation>il manque au module les bibliothèques pyzmq et msgpack pour {system} : {have}</translation>
-        </message>
-        <message>
-            <source>the plugin has no pyzmq for Python {python} on {system} ({machine}), only for Python {others}</source>
-            <translation>le module n’a pas de pyzmq pour Python {python} sous {system} ({machine}), seulement pour Python {others}</translation>
-        </message>
-        <message>
-            <source>the plugin's libraries cannot be loaded by Python {python}: {reason}</source>
-            <translation>Python {python} ne peut pas charger les bibliothèques du module : {reason}</translation>
-        </message>
-        <message>
             <source>Close other programs if memory is short; else report it.</source>
             <translation>Fermez d’autres programmes si la mémoire manque ; sinon, signalez-le.</translation>
         </message>
         <message>
             <source>The result is kept in the list; nothing was changed.</source>
             <translation>Le résultat est gardé dans la liste ; rien n’a été modifié.</translation>
+        </message>
+        <message>
+            <source>Close other programs if memory is short.</source>
+            <translation>Fermez d’autres programmes si la mémoire manque.</translation>
         </message>
         <message>
             <source>The report is on the clipboard.</source>
@@ -204,22 +168,6 @@
             <translation>Nº {n}</translation>
         </message>
         <message>
-            <source>Results</source>
-            <translation>Résultats</translation>
-        </message>
-        <message>
-            <source>{caption}, in the picture</source>
-            <translation>{caption}, dans l’image</translation>
-        </message>
-        <message>
-            <source>In the picture</source>
-            <translation>Dans l’image</translation>
-        </message>
-        <message>
-            <source>Click to put it into the picture</source>
-            <translation>Cliquez pour le mettre dans l’image</translation>
-        </message>
-        <message>
             <source>The lineart layer is empty.</source>
             <translation>Le calque de trait est vide.</translation>
         </message>
@@ -268,6 +216,150 @@
             <translation>Peignez sur le calque de masque, ou sélectionnez la partie à remettre en couleurs.</translation>
         </message>
         <message>
+            <source>a part of the plugin is missing (its folder protocol)</source>
+            <translation>il manque une partie du module (son dossier protocol)</translation>
+        </message>
+        <message>
+            <source>install the plugin again with colorize-install</source>
+            <translation>réinstallez le module avec colorize-install</translation>
+        </message>
+        <message>
+            <source>another plugin has loaded {library} {version}, which is too old</source>
+            <translation>un autre module a chargé {library} {version}, qui est trop ancien</translation>
+        </message>
+        <message>
+            <source>update that plugin or switch it off, then start Krita again</source>
+            <translation>mettez ce module à jour ou désactivez-le, puis redémarrez Krita</translation>
+        </message>
+        <message>
+            <source>run colorize-install again for this Krita</source>
+            <translation>relancez colorize-install pour ce Krita</translation>
+        </message>
+        <message>
+            <source>it has them for {systems}</source>
+            <translation>il les a pour {systems}</translation>
+        </message>
+        <message>
+            <source>it has none at all</source>
+            <translation>il n’en a aucune</translation>
+        </message>
+        <message>
+            <source>the plugin lacks the libraries pyzmq and msgpack for {system}: {have}</source>
+            <translation>il manque au module les bibliothèques pyzmq et msgpack pour {system} : {have}</translation>
+        </message>
+        <message>
+            <source>the plugin has no pyzmq for Python {python} on {system} ({machine}), only for Python {others}</source>
+            <translation>le module n’a pas de pyzmq pour Python {python} sous {system} ({machine}), seulement pour Python {others}</translation>
+        </message>
+        <message>
+            <source>the plugin's libraries cannot be loaded by Python {python}: {reason}</source>
+            <translation>Python {python} ne peut pas charger les bibliothèques du module : {reason}</translation>
+        </message>
+        <message>
+            <source>run colorize-install again, or choose the engine's Python in the menu of the docker</source>
+            <translation>relancez colorize-install, ou choisissez le Python du moteur dans le menu du panneau</translation>
+        </message>
+        <message>
+            <source>the engine's Python is not there: {program}</source>
+            <translation>le Python du moteur est introuvable : {program}</translation>
+        </message>
+        <message>
+            <source>the engine's Python cannot be started ({reason}): {program}</source>
+            <translation>le Python du moteur ne démarre pas ({reason}) : {program}</translation>
+        </message>
+        <message>
+            <source>start it again; if it happens again, copy the report and send it to us</source>
+            <translation>redémarrez-le ; si cela se reproduit, copiez le rapport et envoyez-le-nous</translation>
+        </message>
+        <message>
+            <source>the engine is not installed in {python}</source>
+            <translation>le moteur n’est pas installé dans {python}</translation>
+        </message>
+        <message>
+            <source>the engine's Python lacks the module {module}: {python}</source>
+            <translation>il manque au Python du moteur le module {module} : {python}</translation>
+        </message>
+        <message>
+            <source>close other programs if memory is short, then start it again</source>
+            <translation>fermez d’autres programmes si la mémoire manque, puis redémarrez-le</translation>
+        </message>
+        <message>
+            <source>the engine was stopped</source>
+            <translation>le moteur a été arrêté</translation>
+        </message>
+        <message>
+            <source>the engine was ended by {signal}</source>
+            <translation>le moteur a été interrompu par {signal}</translation>
+        </message>
+        <message>
+            <source>the engine ended with code {code}</source>
+            <translation>le moteur s’est terminé avec le code {code}</translation>
+        </message>
+        <message>
+            <source>the engine's Python</source>
+            <translation>le Python du moteur</translation>
+        </message>
+        <message>
+            <source>the Python chosen for the engine</source>
+            <translation>le Python choisi pour le moteur</translation>
+        </message>
+        <message>
+            <source>correct or remove the variable COLORIZE_PYTHON, then start Krita again</source>
+            <translation>corrigez ou supprimez la variable COLORIZE_PYTHON, puis redémarrez Krita</translation>
+        </message>
+        <message>
+            <source>choose the engine's Python in the menu of the docker</source>
+            <translation>choisissez le Python du moteur dans le menu du panneau</translation>
+        </message>
+        <message>
+            <source>{what} is no full path: {program}</source>
+            <translation>{what} n’est pas un chemin complet : {program}</translation>
+        </message>
+        <message>
+            <source>{what} is not there any more: {program}</source>
+            <translation>{what} n’est plus là : {program}</translation>
+        </message>
+        <message>
+            <source>{what} is no program: {program}</source>
+            <translation>{what} n’est pas un programme : {program}</translation>
+        </message>
+        <message>
+            <source>the engine has not been set up for this Krita ({path} is missing)</source>
+            <translation>le moteur n’a pas été configuré pour ce Krita ({path} manque)</translation>
+        </message>
+        <message>
+            <source>{path} cannot be read ({reason})</source>
+            <translation>{path} est illisible ({reason})</translation>
+        </message>
+        <message>
+            <source>{path} is no good: {reason}</source>
+            <translation>{path} n’est pas valable : {reason}</translation>
+        </message>
+        <message>
+            <source>it does not hold a map</source>
+            <translation>il ne contient pas de table de valeurs</translation>
+        </message>
+        <message>
+            <source>it is of another release</source>
+            <translation>il vient d’une autre version</translation>
+        </message>
+        <message>
+            <source>its command is no list of words</source>
+            <translation>sa commande n’est pas une liste de mots</translation>
+        </message>
+        <message>
+            <source>its command does not begin with a full path</source>
+            <translation>sa commande ne commence pas par un chemin complet</translation>
+        </message>
+        <message>
+            <source>its runtime or version is no text</source>
+            <translation>son runtime ou sa version n’est pas un texte</translation>
+        </message>
+        <message>
+            <source>its runtime is no full path</source>
+            <translation>son runtime n’est pas un chemin complet</translation>
+        </message>
+        <message>
             <source>wait a moment, or start it again</source>
             <translation>attendez un instant, ou redémarrez-le</translation>
         </message>
@@ -308,8 +400,188 @@
             <translation>le moteur a été arrêté de l’extérieur</translation>
         </message>
         <message>
-            <source>Close other programs if memory is short.</source>
-            <translation>Fermez d’autres programmes si la mémoire manque.</translation>
+            <source>Sending the picture</source>
+            <translation>Envoi de l’image</translation>
+        </message>
+        <message>
+            <source>Waiting for other jobs</source>
+            <translation>Attente d’autres travaux</translation>
+        </message>
+        <message>
+            <source>Loading the model</source>
+            <translation>Chargement du modèle</translation>
+        </message>
+        <message>
+            <source>Finding the regions</source>
+            <translation>Recherche des régions</translation>
+        </message>
+        <message>
+            <source>Choosing the colours</source>
+            <translation>Choix des couleurs</translation>
+        </message>
+        <message>
+            <source>Painting the flats</source>
+            <translation>Peinture des aplats</translation>
+        </message>
+        <message>
+            <source>Painting the shading</source>
+            <translation>Peinture des ombres</translation>
+        </message>
+        <message>
+            <source>Handing over the result</source>
+            <translation>Remise du résultat</translation>
+        </message>
+        <message>
+            <source>install plugin and engine of the same release: run colorize-install again</source>
+            <translation>installez un module et un moteur de la même version : relancez colorize-install</translation>
+        </message>
+        <message>
+            <source>press Colorize again</source>
+            <translation>appuyez de nouveau sur Coloriser</translation>
+        </message>
+        <message>
+            <source>the plugin and the engine are of different releases</source>
+            <translation>le module et le moteur sont de versions différentes</translation>
+        </message>
+        <message>
+            <source>the engine cannot be reached at the address it gives</source>
+            <translation>le moteur est injoignable à l’adresse qu’il donne</translation>
+        </message>
+        <message>
+            <source>start the engine again</source>
+            <translation>redémarrez le moteur</translation>
+        </message>
+        <message>
+            <source>the picture is too large for the engine</source>
+            <translation>l’image est trop grande pour le moteur</translation>
+        </message>
+        <message>
+            <source>work on a part of it or on a smaller copy</source>
+            <translation>travaillez sur une partie de l’image ou sur une copie plus petite</translation>
+        </message>
+        <message>
+            <source>too many jobs are waiting</source>
+            <translation>trop de travaux attendent</translation>
+        </message>
+        <message>
+            <source>wait until some are done</source>
+            <translation>attendez que quelques-uns soient finis</translation>
+        </message>
+        <message>
+            <source>there is not enough memory for this job</source>
+            <translation>il n’y a pas assez de mémoire pour ce travail</translation>
+        </message>
+        <message>
+            <source>close other programs, or choose a smaller size</source>
+            <translation>fermez d’autres programmes, ou choisissez une taille plus petite</translation>
+        </message>
+        <message>
+            <source>the engine's device process was lost during this job</source>
+            <translation>le processus de calcul du moteur a été perdu pendant ce travail</translation>
+        </message>
+        <message>
+            <source>the engine's device process does not start</source>
+            <translation>le processus de calcul du moteur ne démarre pas</translation>
+        </message>
+        <message>
+            <source>copy the report, it tells why; installing again with colorize-install often helps</source>
+            <translation>copiez le rapport, il dit pourquoi ; une réinstallation avec colorize-install aide souvent</translation>
+        </message>
+        <message>
+            <source>start it, then press Colorize again</source>
+            <translation>démarrez-le, puis appuyez de nouveau sur Coloriser</translation>
+        </message>
+        <message>
+            <source>the engine was lost twice during this job</source>
+            <translation>le moteur a été perdu deux fois pendant ce travail</translation>
+        </message>
+        <message>
+            <source>Krita is closing the connection to the engine</source>
+            <translation>Krita ferme la connexion au moteur</translation>
+        </message>
+        <message>
+            <source>something went wrong in the engine</source>
+            <translation>un problème est survenu dans le moteur</translation>
+        </message>
+        <message>
+            <source>the engine does not understand the plugin: {message}</source>
+            <translation>le moteur ne comprend pas le module : {message}</translation>
+        </message>
+        <message>
+            <source>the engine reports an error ({code})</source>
+            <translation>le moteur signale une erreur ({code})</translation>
+        </message>
+        <message>
+            <source>the engine finds no weights, which hold what a model has learned</source>
+            <translation>le moteur ne trouve pas de poids, qui contiennent ce qu’un modèle a appris</translation>
+        </message>
+        <message>
+            <source>run colorize-install again, or put the weights into the engine's folder and start it again</source>
+            <translation>relancez colorize-install, ou mettez les poids dans le dossier du moteur et redémarrez-le</translation>
+        </message>
+        <message>
+            <source>the engine has ended</source>
+            <translation>le moteur s’est terminé</translation>
+        </message>
+        <message>
+            <source>the connection to the engine broke</source>
+            <translation>la connexion au moteur s’est rompue</translation>
+        </message>
+        <message>
+            <source>another engine has taken over</source>
+            <translation>un autre moteur a pris le relais</translation>
+        </message>
+        <message>
+            <source>the engine is lost</source>
+            <translation>le moteur est perdu</translation>
+        </message>
+        <message>
+            <source>Copy report</source>
+            <translation>Copier le rapport</translation>
+        </message>
+        <message>
+            <source>Colorize</source>
+            <translation>Colorize</translation>
+        </message>
+        <message>
+            <source>Colorize: continue from here</source>
+            <translation>Colorize : continuer d’ici</translation>
+        </message>
+        <message>
+            <source>Colorize: new colouring set</source>
+            <translation>Colorize : nouveau jeu de calques</translation>
+        </message>
+        <message>
+            <source>Colorize: live on or off</source>
+            <translation>Colorize : en direct, activer ou non</translation>
+        </message>
+        <message>
+            <source>Colorize: cancel</source>
+            <translation>Colorize : annuler</translation>
+        </message>
+        <message>
+            <source>Colorize cannot be loaded: {error}</source>
+            <translation>Impossible de charger Colorize : {error}</translation>
+        </message>
+        <message>
+            <source>Run colorize-install again; if that does not help, copy the report and send it to us.</source>
+            <translation>Relancez colorize-install ; si cela n’aide pas, copiez le rapport et envoyez-le-nous.</translation>
+        </message>
+        <message>
+            <source>Results</source>
+            <translation>Résultats</translation>
+        </message>
+        <message>
+            <source>{caption}, in the picture</source>
+            <translation>{caption}, dans l’image</translation>
+        </message>
+        <message>
+            <source>In the picture</source>
+            <translation>Dans l’image</translation>
+        </message>
+        <message>
+            <source>Click to put it into the picture</source>
+            <translation>Cliquez pour le mettre dans l’image</translation>
         </message>
         <message>
             <source>Dismiss this message</source>
@@ -556,148 +828,12 @@
             <translation>Aperçu de la dernière mise en couleurs</translation>
         </message>
         <message>
-            <source>run colorize-install again, or choose the engine's Python in the menu of the docker</source>
-            <translation>relancez colorize-install, ou choisissez le Python du moteur dans le menu du panneau</translation>
-        </message>
-        <message>
-            <source>the engine's Python is not there: {program}</source>
-            <translation>le Python du moteur est introuvable : {program}</translation>
-        </message>
-        <message>
-            <source>the engine's Python cannot be started ({reason}): {program}</source>
-            <translation>le Python du moteur ne démarre pas ({reason}) : {program}</translation>
-        </message>
-        <message>
-            <source>start it again; if it happens again, copy the report and send it to us</source>
-            <translation>redémarrez-le ; si cela se reproduit, copiez le rapport et envoyez-le-nous</translation>
-        </message>
-        <message>
-            <source>the engine is not installed in {python}</source>
-            <translation>le moteur n’est pas installé dans {python}</translation>
-        </message>
-        <message>
-            <source>the engine's Python lacks the module {module}: {python}</source>
-            <translation>il manque au Python du moteur le module {module} : {python}</translation>
-        </message>
-        <message>
-            <source>close other programs if memory is short, then start it again</source>
-            <translation>fermez d’autres programmes si la mémoire manque, puis redémarrez-le</translation>
-        </message>
-        <message>
-            <source>the engine was stopped</source>
-            <translation>le moteur a été arrêté</translation>
-        </message>
-        <message>
-            <source>the engine was ended by {signal}</source>
-            <translation>le moteur a été interrompu par {signal}</translation>
-        </message>
-        <message>
-            <source>the engine ended with code {code}</source>
-            <translation>le moteur s’est terminé avec le code {code}</translation>
-        </message>
-        <message>
-            <source>Copy report</source>
-            <translation>Copier le rapport</translation>
-        </message>
-        <message>
-            <source>Colorize</source>
-            <translation>Colorize</translation>
-        </message>
-        <message>
-            <source>Colorize: continue from here</source>
-            <translation>Colorize : continuer d’ici</translation>
-        </message>
-        <message>
-            <source>Colorize: new colouring set</source>
-            <translation>Colorize : nouveau jeu de calques</translation>
-        </message>
-        <message>
-            <source>Colorize: live on or off</source>
-            <translation>Colorize : en direct, activer ou non</translation>
-        </message>
-        <message>
-            <source>Colorize: cancel</source>
-            <translation>Colorize : annuler</translation>
-        </message>
-        <message>
-            <source>Colorize cannot be loaded: {error}</source>
-            <translation>Impossible de charger Colorize : {error}</translation>
-        </message>
-        <message>
-            <source>Run colorize-install again; if that does not help, copy the report and send it to us.</source>
-            <translation>Relancez colorize-install ; si cela n’aide pas, copiez le rapport et envoyez-le-nous.</translation>
-        </message>
-        <message>
             <source>open</source>
             <translation>ouvert</translation>
         </message>
         <message>
             <source>closed</source>
             <translation>fermé</translation>
-        </message>
-        <message>
-            <source>the engine's Python</source>
-            <translation>le Python du moteur</translation>
-        </message>
-        <message>
-            <source>the Python chosen for the engine</source>
-            <translation>le Python choisi pour le moteur</translation>
-        </message>
-        <message>
-            <source>correct or remove the variable COLORIZE_PYTHON, then start Krita again</source>
-            <translation>corrigez ou supprimez la variable COLORIZE_PYTHON, puis redémarrez Krita</translation>
-        </message>
-        <message>
-            <source>choose the engine's Python in the menu of the docker</source>
-            <translation>choisissez le Python du moteur dans le menu du panneau</translation>
-        </message>
-        <message>
-            <source>{what} is no full path: {program}</source>
-            <translation>{what} n’est pas un chemin complet : {program}</translation>
-        </message>
-        <message>
-            <source>{what} is not there any more: {program}</source>
-            <translation>{what} n’est plus là : {program}</translation>
-        </message>
-        <message>
-            <source>{what} is no program: {program}</source>
-            <translation>{what} n’est pas un programme : {program}</translation>
-        </message>
-        <message>
-            <source>the engine has not been set up for this Krita ({path} is missing)</source>
-            <translation>le moteur n’a pas été configuré pour ce Krita ({path} manque)</translation>
-        </message>
-        <message>
-            <source>{path} cannot be read ({reason})</source>
-            <translation>{path} est illisible ({reason})</translation>
-        </message>
-        <message>
-            <source>{path} is no good: {reason}</source>
-            <translation>{path} n’est pas valable : {reason}</translation>
-        </message>
-        <message>
-            <source>it does not hold a map</source>
-            <translation>il ne contient pas de table de valeurs</translation>
-        </message>
-        <message>
-            <source>it is of another release</source>
-            <translation>il vient d’une autre version</translation>
-        </message>
-        <message>
-            <source>its command is no list of words</source>
-            <translation>sa commande n’est pas une liste de mots</translation>
-        </message>
-        <message>
-            <source>its command does not begin with a full path</source>
-            <translation>sa commande ne commence pas par un chemin complet</translation>
-        </message>
-        <message>
-            <source>its runtime or version is no text</source>
-            <translation>son runtime ou sa version n’est pas un texte</translation>
-        </message>
-        <message>
-            <source>its runtime is no full path</source>
-            <translation>son runtime n’est pas un chemin complet</translation>
         </message>
         <message>
             <source>CPU</source>
@@ -866,142 +1002,6 @@
         <message>
             <source>The engine starts by itself with the first colouring</source>
             <translation>Le moteur démarre de lui-même à la première mise en couleurs</translation>
-        </message>
-        <message>
-            <source>Sending the picture</source>
-            <translation>Envoi de l’image</translation>
-        </message>
-        <message>
-            <source>Waiting for other jobs</source>
-            <translation>Attente d’autres travaux</translation>
-        </message>
-        <message>
-            <source>Loading the model</source>
-            <translation>Chargement du modèle</translation>
-        </message>
-        <message>
-            <source>Finding the regions</source>
-            <translation>Recherche des régions</translation>
-        </message>
-        <message>
-            <source>Choosing the colours</source>
-            <translation>Choix des couleurs</translation>
-        </message>
-        <message>
-            <source>Painting the flats</source>
-            <translation>Peinture des aplats</translation>
-        </message>
-        <message>
-            <source>Painting the shading</source>
-            <translation>Peinture des ombres</translation>
-        </message>
-        <message>
-            <source>Handing over the result</source>
-            <translation>Remise du résultat</translation>
-        </message>
-        <message>
-            <source>install plugin and engine of the same release: run colorize-install again</source>
-            <translation>installez un module et un moteur de la même version : relancez colorize-install</translation>
-        </message>
-        <message>
-            <source>press Colorize again</source>
-            <translation>appuyez de nouveau sur Coloriser</translation>
-        </message>
-        <message>
-            <source>the plugin and the engine are of different releases</source>
-            <translation>le module et le moteur sont de versions différentes</translation>
-        </message>
-        <message>
-            <source>the engine cannot be reached at the address it gives</source>
-            <translation>le moteur est injoignable à l’adresse qu’il donne</translation>
-        </message>
-        <message>
-            <source>start the engine again</source>
-            <translation>redémarrez le moteur</translation>
-        </message>
-        <message>
-            <source>the picture is too large for the engine</source>
-            <translation>l’image est trop grande pour le moteur</translation>
-        </message>
-        <message>
-            <source>work on a part of it or on a smaller copy</source>
-            <translation>travaillez sur une partie de l’image ou sur une copie plus petite</translation>
-        </message>
-        <message>
-            <source>too many jobs are waiting</source>
-            <translation>trop de travaux attendent</translation>
-        </message>
-        <message>
-            <source>wait until some are done</source>
-            <translation>attendez que quelques-uns soient finis</translation>
-        </message>
-        <message>
-            <source>there is not enough memory for this job</source>
-            <translation>il n’y a pas assez de mémoire pour ce travail</translation>
-        </message>
-        <message>
-            <source>close other programs, or choose a smaller size</source>
-            <translation>fermez d’autres programmes, ou choisissez une taille plus petite</translation>
-        </message>
-        <message>
-            <source>the engine's device process was lost during this job</source>
-            <translation>le processus de calcul du moteur a été perdu pendant ce travail</translation>
-        </message>
-        <message>
-            <source>the engine's device process does not start</source>
-            <translation>le processus de calcul du moteur ne démarre pas</translation>
-        </message>
-        <message>
-            <source>copy the report, it tells why; installing again with colorize-install often helps</source>
-            <translation>copiez le rapport, il dit pourquoi ; une réinstallation avec colorize-install aide souvent</translation>
-        </message>
-        <message>
-            <source>start it, then press Colorize again</source>
-            <translation>démarrez-le, puis appuyez de nouveau sur Coloriser</translation>
-        </message>
-        <message>
-            <source>the engine was lost twice during this job</source>
-            <translation>le moteur a été perdu deux fois pendant ce travail</translation>
-        </message>
-        <message>
-            <source>Krita is closing the connection to the engine</source>
-            <translation>Krita ferme la connexion au moteur</translation>
-        </message>
-        <message>
-            <source>something went wrong in the engine</source>
-            <translation>un problème est survenu dans le moteur</translation>
-        </message>
-        <message>
-            <source>the engine does not understand the plugin: {message}</source>
-            <translation>le moteur ne comprend pas le module : {message}</translation>
-        </message>
-        <message>
-            <source>the engine reports an error ({code})</source>
-            <translation>le moteur signale une erreur ({code})</translation>
-        </message>
-        <message>
-            <source>the engine finds no weights, which hold what a model has learned</source>
-            <translation>le moteur ne trouve pas de poids, qui contiennent ce qu’un modèle a appris</translation>
-        </message>
-        <message>
-            <source>run colorize-install again, or put the weights into the engine's folder and start it again</source>
-            <translation>relancez colorize-install, ou mettez les poids dans le dossier du moteur et redémarrez-le</translation>
-        </message>
-        <message>
-            <source>the engine has ended</source>
-            <translation>le moteur s’est terminé</translation>
-        </message>
-        <message>
-            <source>the connection to the engine broke</source>
-            <translation>la connexion au moteur s’est rompue</translation>
-        </message>
-        <message>
-            <source>another engine has taken over</source>
-            <translation>un autre moteur a pris le relais</translation>
-        </message>
-        <message>
-            <source>the engine is lost</source>
-            <translation>le moteur est perdu</translation>
         </message>
     </context>
 </TS>

@@ -1,0 +1,1 @@
+"""Live mode in the real Krita; python -m benchmarks.krita.live."""

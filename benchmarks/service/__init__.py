@@ -1,0 +1,1 @@
+"""The service beside the model; python -m benchmarks.service."""

@@ -1,0 +1,1 @@
+"""StablePaint on held-out art; python -m benchmarks.stablepaint.quality."""

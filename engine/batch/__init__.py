@@ -1,0 +1,1 @@
+"""Many drawings through the service: planned, coloured, recorded; a client like any other."""

@@ -1,0 +1,1 @@
+"""The command ``engine``; importing this package loads neither torch nor OpenCV."""

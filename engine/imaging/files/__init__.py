@@ -1,0 +1,1 @@
+"""Reading the artist's files and writing pictures."""

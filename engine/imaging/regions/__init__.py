@@ -1,0 +1,1 @@
+"""From lineart to regions: trapped balls, waists, floods."""

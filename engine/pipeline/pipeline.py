@@ -1,0 +1,231 @@
+"""Runs jobs on one loaded model: frame, regions, network, flats, shading."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.errors import ColorizeError, draws_no_lots
+from engine.imaging.canvas import Frame, choose_frame, resize_labels
+from engine.imaging.layers.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
+from engine.imaging.layers.painting import paint_layers
+from engine.imaging.layers.shading import shading_field
+from engine.imaging.strokes import collect_strokes, flood_strokes
+from engine.models.base import ModelOutputs, Sampling, SamplingModel
+from engine.models.checkpoint import LoadedModel
+from engine.pipeline.drawing import Drawing, find_drawing
+from engine.pipeline.inputs import model_inputs
+from engine.pipeline.job import MOST_VARIATIONS, Job, Layers, check_job
+from engine.pipeline.progress import Progress, Track
+from engine.pipeline.views import View, cut, glimpse, unit
+
+Look = Callable[[int, NDArray[np.uint8], Frame], None]
+"""Told (variation from 0, the model's own picture of the frame so far as small RGBA, the frame)."""
+UNHINTED_SHADING = 0.5
+MOST_LOOKS = 16
+"""Times a variation is looked at while it is drawn, at most."""
+DRAWINGS_KEPT = 3
+"""Linearts whose regions are kept for the next job on them; 20 MB each at most."""
+
+
+class Pipeline:
+    """Runs jobs on one loaded model."""
+
+    def __init__(self, model: LoadedModel, device: str = "cpu") -> None:
+        self.model = model
+        self.device = torch.device(device)
+        self._drawings: OrderedDict[tuple[object, ...], Drawing] = OrderedDict()
+
+    def run(
+        self,
+        job: Job,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        look: Look | None = None,
+    ) -> Layers:
+        """Colour one job; of several variations the first. See ``vary``."""
+        return self.vary(replace(job, variations=min(job.variations, 1)), progress, cancelled, look)[0]
+
+    def vary(
+        self,
+        job: Job,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        look: Look | None = None,
+    ) -> list[Layers]:
+        """Colour one job, once per variation. Same inputs, weights, seed and device give the same bytes.
+
+        Args:
+            job: what to colour.
+            progress: told the stage that comes next, how many steps are done, and of how many.
+            cancelled: asked between the stages, between the steps of a sampling and between strips of the canvas.
+            look: shown the model's own pictures.
+
+        Raises:
+            ColorizeError: the inputs do not fit together, or a number is out of range or not for this model.
+            Cancelled: ``cancelled`` answered yes.
+        """
+        check_job(job)
+        sampling = self.sampling(job)
+        steps = 0 if sampling is None or sampling.strength == 0 else sampling.steps
+        track = Track(progress, cancelled, job.variations, steps)
+        track("regions", 0)
+        frame = self.frame(job)
+        # The segments do not need the network, and keep one core busy for about as long.
+        with ThreadPoolExecutor(1) as aside:
+            segments = aside.submit(self.segments, job, frame)
+            track("colours", 1)
+            views, paper = self.predict(job, frame, sampling, track, look)
+            moments, results, split = self._moments(job), [], self.model.descriptor.splits_regions
+            # What is drawn freely is not to be drawn back to what is likeliest.
+            lean = 1.0 if sampling is None else 1.0 - sampling.strength / 2
+            for place, view in enumerate(views):
+                track("flats", track.drawn + 2 + 2 * place)
+                flats = make_flats(segments.result(), view.sight, moments, split=split, lean=lean)
+                track("shading", track.drawn + 3 + 2 * place)
+                field = self.shading(flats, view.change, paper, job.shading)
+                painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check)
+                results.append(Layers(*painted, job.clipped))
+        track("done", track.total)
+        return results
+
+    def sampling(self, job: Job) -> Sampling | None:
+        """How the model is to draw lots; None for one that does not.
+
+        Raises:
+            ColorizeError: a number is out of range, or not for this model.
+        """
+        descriptor = self.model.descriptor
+        if not 1 <= job.variations <= MOST_VARIATIONS:
+            raise ColorizeError(
+                f"{job.variations} variations cannot be made at once",
+                f"choose 1 to {MOST_VARIATIONS}",
+                wrong_use=True,
+            )
+        if descriptor.stochastic:
+            seeds = tuple((job.seed + i) % 2**63 for i in range(job.variations))
+            return descriptor.sampling(seeds, job.strength, job.steps, job.guidance)
+        asked = {"strength": job.strength, "steps": job.steps, "guidance": job.guidance}
+        named = [name for name, value in asked.items() if value is not None]
+        named += ["variations"] if job.variations > 1 else []
+        if named:
+            raise draws_no_lots(descriptor.name, named)
+        return None
+
+    def frame(self, job: Job) -> Frame:
+        """Where on the canvas and at what size the model works.
+
+        Raises:
+            ColorizeError: the wanted size is outside what the model is made for.
+        """
+        descriptor = self.model.descriptor
+        size = descriptor.size if job.size is None else job.size
+        if not descriptor.min_size <= size <= descriptor.max_size:
+            raise ColorizeError(
+                f"a working size of {size} is outside {descriptor.min_size} to {descriptor.max_size}",
+                "choose one in that range with --size",
+                wrong_use=True,
+            )
+        return choose_frame(job.lineart.shape, job.mask, size, descriptor.stride)
+
+    def predict(
+        self,
+        job: Job,
+        frame: Frame,
+        sampling: Sampling | None = None,
+        track: Track | None = None,
+        look: Look | None = None,
+    ) -> tuple[list[View], NDArray[np.float32]]:
+        """Run the network.
+
+        Args:
+            job: what to colour.
+            frame: see ``frame``.
+            sampling: see ``sampling``.
+            track: told of the steps of a sampling.
+            look: shown the model's own pictures, also while they are being drawn.
+
+        Returns:
+            What it sees, per variation, and the paper, hxw, 1 = no ink, both at the size it answers in.
+        """
+        inputs = model_inputs(job, frame)
+
+        def watch(done: int, of: int, preview: Callable[[], Tensor]) -> None:
+            if track is not None:
+                track.draw(done, of)
+            if look is not None and 0 < done < of and done % -(-of // MOST_LOOKS) == 0:
+                show(preview())
+
+        def show(pictures: Tensor) -> None:
+            if look is not None:
+                factor = frame.padded_height // pictures.shape[-2]
+                for place, picture in enumerate(pictures):
+                    look(place, glimpse(cut(picture, frame, factor), job.mask, frame), frame)
+
+        network = self.model.network
+        with torch.inference_mode():
+            if sampling is None:
+                outputs: ModelOutputs = network(inputs.to(self.device))
+            else:
+                outputs = cast(SamplingModel, network).sample(inputs.to(self.device), replace(sampling, watch=watch))
+        show(outputs.shaded)
+        factor = frame.padded_height // outputs.shaded.shape[-2]
+        # The darkest ink under each of the model's pixels.
+        paper = cut((1 - F.max_pool2d(-inputs.lineart, factor)[0]) / 2, frame, factor)[..., 0]
+        context, known = None, None
+        if job.context is not None:
+            context = unit(cut(F.avg_pool2d(inputs.context, factor)[0], frame, factor))
+            known = cut(-F.max_pool2d(-inputs.known, factor)[0], frame, factor)[..., 0] > 0
+        views = []
+        for flat, shaded in zip(outputs.flat, outputs.shaded, strict=True):
+            sight = Sight(unit(cut(flat, frame, factor)), paper > 0.6, context, known)
+            views.append(View(cut((shaded - flat) / 2, frame, factor), sight))
+        return views, paper
+
+    def segments(self, job: Job, frame: Frame) -> Segments:
+        """What will get one colour each, at the size regions are found at."""
+        key = (job.lineart_digest, frame, job.gap)
+        drawing = self._drawings.pop(key, None) or find_drawing(job.lineart[frame.window], job.gap)
+        if job.lineart_digest is not None:
+            self._drawings[key] = drawing
+            if len(self._drawings) > DRAWINGS_KEPT:
+                self._drawings.popitem(last=False)
+        flooded = None
+        if job.hints is not None:
+            strokes = collect_strokes(job.hints[frame.window])
+            flooded = flood_strokes(drawing.levels, drawing.regions, strokes, (frame.height, frame.width))
+        return find_segments(drawing.regions, flooded)
+
+    def _moments(self, job: Job) -> Moments | None:
+        """The contrast to give to a picture for which there is nothing to go by."""
+        descriptor = self.model.descriptor
+        if _has_hints(job) or job.context is not None:
+            return None
+        if descriptor.palette_mean is None or descriptor.palette_spread is None:
+            return None
+        return Moments(descriptor.palette_mean, descriptor.palette_spread)
+
+    def shading(
+        self, flats: Flats, change: NDArray[np.float32], paper: NDArray[np.float32], strength: float = 1.0
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Shading field and segments at the model's size; of strength 0 nothing is added to any pixel."""
+        labels = resize_labels(flats.labels, *change.shape[:2])
+        if strength == 0:
+            return np.zeros_like(change), labels
+        # Where nobody gave a colour the model is unsure, and its light and shade are as unsure as its hue.
+        gain = self.model.descriptor.shading_gain * np.where(flats.hinted, 1.0, UNHINTED_SHADING).astype(np.float32)
+        field = shading_field(change, labels, flats.palette, gain * np.float32(strength), paper)
+        return field, labels
+
+
+def _has_hints(job: Job) -> bool:
+    return job.hints is not None and bool(job.hints[..., 3].any())

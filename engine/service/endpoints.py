@@ -1,0 +1,204 @@
+"""The doors of the engine: two sockets that only the user can reach, by a private folder or by keys made per launch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import struct
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zmq
+from zmq.utils import z85
+
+from engine.errors import ColorizeError
+from engine.protocol.messages import MAX_HEADER, MAX_PIXELS
+
+LONGEST_PATH = 100
+"""Bytes of a socket's path; systems end it somewhat above 100."""
+WAITING_IN = 32
+"""Messages of one client the socket takes in before the engine has looked at them."""
+WAITING_OUT = 4000
+"""Messages for one client that does not read them; with more it counts as gone."""
+REFUSALS = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+ZAP = "inproc://zeromq.zap.01"
+_ADDRESS = re.compile(r"tcp://(127\.0\.0\.1|localhost|\[::1\]):(\d{1,5}|\*)")
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+
+
+@dataclass
+class Doors:
+    """The bound sockets and what a client must know to use them.
+
+    Attributes:
+        jobs: ROUTER for jobs.
+        control: ROUTER for control.
+        monitors: of both, in this order; they tell of refusals and of clients that go.
+        zap: where libzmq asks whether a key is good; None without keys.
+        endpoints: of both.
+        server_key, client_public, client_secret: Z85, empty without keys.
+    """
+
+    jobs: Socket
+    control: Socket
+    monitors: tuple[Socket, Socket]
+    endpoints: tuple[str, str]
+    zap: Socket | None = None
+    server_key: str = ""
+    client_public: str = ""
+    client_secret: str = ""
+    folder: Path | None = None
+    _closed: bool = field(default=False, repr=False)
+
+    def close(self, linger: int = 500) -> None:
+        """Close the sockets; what is on its way gets ``linger`` milliseconds. Socket files go too."""
+        if self._closed:
+            return
+        self._closed = True
+        for socket in (self.jobs, self.control):
+            with contextlib.suppress(zmq.ZMQError):
+                socket.disable_monitor()
+            socket.close(linger)
+        for socket in (*self.monitors, *([self.zap] if self.zap else [])):
+            socket.close(0)
+        for endpoint in self.endpoints:
+            if endpoint.startswith("ipc://"):
+                Path(endpoint[6:]).unlink(missing_ok=True)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def open_doors(context: Context, folder: Path, session: str, listen: str | None = None) -> Doors:
+    """Bind the sockets.
+
+    Args:
+        context: of ZeroMQ.
+        folder: private folder for socket files.
+        session: of the engine; part of the names, so that no two engines ever want the same.
+        listen: ``tcp://127.0.0.1:PORT`` with port 0 for any; None = a socket file where the system has them.
+
+    Raises:
+        ColorizeError: the address cannot be used.
+    """
+    if listen is None and sys.platform != "win32":
+        return _open_files(context, folder, session)
+    return _open_ports(context, listen or "tcp://127.0.0.1:0")
+
+
+def _open_files(context: Context, folder: Path, session: str) -> Doors:
+    own = None
+    if len(os.fsencode(folder / f"{session[:12]}.control")) > LONGEST_PATH:
+        own = folder = Path(tempfile.mkdtemp(prefix="colorize-", dir="/tmp"))  # made with mode 0700
+    endpoints = [f"ipc://{folder / f'{session[:12]}.{name}'}" for name in ("jobs", "control")]
+    sockets, monitors = _routers(context)
+    try:
+        for socket, endpoint in zip(sockets, endpoints, strict=True):
+            socket.bind(endpoint)
+    except zmq.ZMQError as e:
+        raise ColorizeError(
+            f"{endpoint} cannot be bound ({e.strerror})", "set COLORIZE_RUNTIME to another folder"
+        ) from e
+    return Doors(sockets[0], sockets[1], monitors, (endpoints[0], endpoints[1]), folder=own)
+
+
+def _open_ports(context: Context, listen: str) -> Doors:
+    found = _ADDRESS.fullmatch(listen)
+    if not found or (found[2] != "*" and int(found[2]) > 65535):
+        raise ColorizeError(
+            f"the engine cannot listen at {listen}",
+            "use tcp://127.0.0.1:0 or another port of this machine; no others are served",
+            wrong_use=True,
+        )
+    host = "127.0.0.1" if found[1] == "localhost" else found[1]
+    port = "*" if found[2] in ("*", "0") else found[2]
+    sockets, monitors = _routers(context)
+    server_key, server_secret = zmq.curve_keypair()
+    client_public, client_secret = zmq.curve_keypair()
+    # libzmq asks here about every client; it must be there before the first can come.
+    zap = context.socket(zmq.REP)
+    zap.linger = 0
+    try:
+        zap.bind(ZAP)
+        for socket in sockets:
+            socket.curve_server = True
+            socket.curve_secretkey = server_secret
+            socket.zap_domain = b"colorize"
+            socket.ipv6 = host == "[::1]"
+        sockets[0].bind(f"tcp://{host}:{port}")
+        sockets[1].bind(f"tcp://{host}:*")
+    except zmq.ZMQError as e:
+        raise ColorizeError(
+            f"{listen} cannot be bound ({e.strerror})", "use tcp://127.0.0.1:0 for any free port"
+        ) from e
+    endpoints = tuple(s.get_string(zmq.LAST_ENDPOINT).rstrip("\0") for s in sockets)
+    keys = [key.decode("ascii") for key in (server_key, client_public, client_secret)]
+    return Doors(sockets[0], sockets[1], monitors, (endpoints[0], endpoints[1]), zap, keys[0], keys[1], keys[2])
+
+
+def _routers(context: Context) -> tuple[tuple[Socket, Socket], tuple[Socket, Socket]]:
+    sockets = []
+    for affinity in (1, 2):
+        socket = context.socket(zmq.ROUTER)
+        # An I/O thread for each: enciphering a large picture must not hold up a ping.
+        socket.affinity = affinity
+        socket.linger = 0
+        # A client that is gone is an error, not a message into the void; one that comes back takes its place again.
+        socket.router_mandatory = True
+        socket.router_handover = True
+        socket.maxmsgsize = MAX_PIXELS * 4 + MAX_HEADER if affinity == 1 else MAX_HEADER
+        socket.rcvhwm, socket.sndhwm = (WAITING_IN, WAITING_OUT) if affinity == 1 else (1000, 1000)
+        sockets.append(socket)
+    monitors = [s.get_monitor_socket(REFUSALS | zmq.EVENT_DISCONNECTED) for s in sockets]
+    for monitor in monitors:
+        monitor.linger = 0
+    return (sockets[0], sockets[1]), (monitors[0], monitors[1])
+
+
+def read_monitor(monitor: Socket) -> tuple[int, int]:
+    """How many clients were refused and how many went since the last look."""
+    refused = gone = 0
+    with contextlib.suppress(zmq.Again):
+        while True:
+            event = struct.unpack("=Hi", monitor.recv_multipart(zmq.NOBLOCK)[0])[0]
+            refused, gone = refused + bool(event & REFUSALS), gone + (event == zmq.EVENT_DISCONNECTED)
+    return refused, gone
+
+
+def answer_zap(zap: Socket, client_public: str) -> None:
+    """Answer libzmq's question whether a client may come in: only with the one key."""
+    frames: list[Any] = zap.recv_multipart()
+    good = (
+        len(frames) == 7
+        and frames[0] == b"1.0"
+        and frames[5] == b"CURVE"
+        and secrets.compare_digest(z85.encode(frames[6]), client_public.encode("ascii"))
+    )
+    number = frames[1] if len(frames) > 1 else b""
+    status = [b"200", b"OK", b"colorize"] if good else [b"400", b"the key is not known", b""]
+    zap.send_multipart([b"1.0", number, *status, b""])
+
+
+def read_frames(socket: Socket, most: int) -> list[Any] | None:
+    """The next message as frames that are not copied, the sender first; None when there is none.
+
+    Of a message with more than ``most`` frames only so many and one more are kept.
+    """
+    frames: list[Any] = []
+    try:
+        more = True
+        while more:
+            frame = socket.recv(zmq.NOBLOCK, copy=False)
+            more = frame.more
+            if len(frames) <= most:
+                frames.append(frame)
+    except zmq.Again:
+        return None
+    return [frames[0].bytes, *(f.buffer for f in frames[1:])]

@@ -1,0 +1,46 @@
+"""Work that would make Krita's window wait, done on another thread; what comes of it arrives in the window's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from ..qt import QtCore, Signal
+
+
+class Background(QtCore.QObject):
+    """One thread that does things in order."""
+
+    _done = Signal(object, object)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="colorize")
+        self._done.connect(self._deliver)
+        self._closed = False
+
+    def run(self, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+        """Do ``work`` on the thread, then call ``then`` with its result or ``failed`` in the caller's thread."""
+
+        def finish(future: Future[Any]) -> None:
+            if not self._closed:
+                self._done.emit(future, (then, failed))
+
+        if not self._closed:
+            self._pool.submit(work).add_done_callback(finish)
+
+    def close(self) -> None:
+        """Deliver nothing any more; what runs is left to end."""
+        self._closed = True
+        self._pool.shutdown(wait=False)
+
+    def _deliver(self, future: Any, calls: Any) -> None:
+        if self._closed:
+            return
+        then, failed = calls
+        failure = future.exception()
+        if failure is None:
+            then(future.result())
+        else:
+            failed(failure)

@@ -1,0 +1,1 @@
+"""The engine as Krita sees it: found, started, watched, spoken to."""

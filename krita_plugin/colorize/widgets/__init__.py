@@ -1,0 +1,1 @@
+"""The docker's widgets: setters and signals that know neither Krita nor the engine."""

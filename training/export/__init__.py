@@ -1,0 +1,1 @@
+"""Weights out and in: ONNX files, and the published weights of others."""

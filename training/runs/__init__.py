@@ -1,0 +1,1 @@
+"""A training run in its folder, whatever the recipe: settings, loop, checkpoints, processes, memory."""
