@@ -161,7 +161,7 @@ class Watch:
         # The plugin's own notes of its calls are on another clock.
         offset = time.monotonic() - time.perf_counter() - up
         asked = self.at.get("asked", time.monotonic()) - up
-        calls = [(name, a + offset, b - a) for name, a, b in list(sys.modules["colorize.timing"].intervals)]
+        calls = [(name, a + offset, b - a) for name, a, b in list(sys.modules["colorize.document.timing"].intervals)]
         locks = [a for name, a, _ in calls if name == "lock" and 0 < a < asked]
         look = max(locks, default=None)
         return {

@@ -38,14 +38,14 @@ SIGNALS += ["live_toggled", "live_layer_toggled", "picked", "options_changed", "
 
 def status(state: str, **values: Any) -> Any:
     """A Status as session.py makes it."""
-    from colorize.session import Status
+    from colorize.engine.session import Status
 
     return Status(state, **values)
 
 
 def layers(ink: str = "Ink") -> list[Any]:
     """A colouring set over a lineart and a hidden background."""
-    from colorize.panel import LayerItem
+    from colorize.widgets.panel import LayerItem
 
     return [
         LayerItem("g", "Colouring", 0, "group"),
@@ -58,8 +58,8 @@ def layers(ink: str = "Ink") -> list[Any]:
 
 def results(count: int, applied: int = 0) -> list[Any]:
     """Results with a picture of one colour."""
-    from colorize.panel import ResultItem
     from colorize.qt import QtGui
+    from colorize.widgets.panel import ResultItem
 
     image = QtGui.QImage(120, 90, QtGui.QImage.Format.Format_ARGB32)
     image.fill(QtGui.QColor(200, 120, 40))
@@ -69,7 +69,7 @@ def results(count: int, applied: int = 0) -> list[Any]:
 @contextlib.contextmanager
 def shown_panel(app: Any) -> Iterator[Any]:
     """A panel with a document, on the screen; its list ``told`` has what its signals said."""
-    from colorize.panel import Panel
+    from colorize.widgets.panel import Panel
 
     made = Panel()
     made.told = []

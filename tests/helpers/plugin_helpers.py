@@ -87,9 +87,9 @@ class Desk:
     def __init__(
         self, place: Path, command: list[str] | None = None, read_setup: Callable[[], Any] | None = None
     ) -> None:
-        from colorize import bundled
-        from colorize.session import Session
-        from colorize.setup import Setup
+        from colorize.engine import bundled
+        from colorize.engine.session import Session
+        from colorize.engine.setup import Setup
 
         self.wire = bundled.load()
         self.place = place

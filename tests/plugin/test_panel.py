@@ -237,8 +237,8 @@ def test_every_control_has_a_name_for_screen_readers_and_a_tooltip(panel: Any) -
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_mnemonics_are_unique_and_leave_the_menus_of_krita_alone(app: Any, language: str) -> None:  # noqa: ARG001
     from colorize import i18n
-    from colorize.panel import Panel
     from colorize.qt import QtWidgets
+    from colorize.widgets.panel import Panel
 
     # File, Edit, View, Image, Layer, Select, Filter, Tools, Settings, Window, Help, and as they are in French.
     menus = {"en": "fevilsrtnwh", "fr": "féailnsreogh"}[language]
@@ -280,8 +280,8 @@ def test_a_message_can_be_copied_and_dismissed(panel: Any, app: Any, part: Calla
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_a_dock_of_250_pixels_needs_no_horizontal_scrolling(app: Any, language: str) -> None:
     from colorize import i18n
-    from colorize.panel import Panel
     from colorize.qt import QtWidgets
+    from colorize.widgets.panel import Panel
 
     i18n.install(language)
     try:

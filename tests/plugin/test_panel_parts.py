@@ -50,8 +50,8 @@ def test_a_layer_that_is_gone_shows_as_none_chosen(panel: Any, part: Callable[[s
 
 
 def test_layers_of_the_same_name_are_told_apart_by_their_groups(panel: Any, part: Callable[[str], Any]) -> None:
-    from colorize.panel import LayerItem
     from colorize.qt import QtCore
+    from colorize.widgets.panel import LayerItem
 
     names = [("a", "Girl", 0), ("b", "Ink", 1), ("c", "Dog", 0), ("d", "Tail", 1), ("e", "Ink", 2)]
     panel.set_layers([LayerItem(i, n, d, "paint", i != "e") for i, n, d in names], {})
@@ -163,7 +163,7 @@ def test_options_survive_a_model_that_does_not_know_them(panel: Any, part: Calla
 
 
 def test_options_that_were_set_before_the_models_are_known_are_kept(app: Any) -> None:  # noqa: ARG001
-    from colorize.panel import Panel
+    from colorize.widgets.panel import Panel
 
     made = Panel()
     made.set_options({"model": "rich", "seed": 9, "strength": 0.2})

@@ -23,7 +23,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    from colorize import jobs
+    from colorize.engine import jobs
 
     clock = Clock()
     monkeypatch.setattr(jobs, "time", clock)
@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def new_job(**body: Any) -> Any:
-    from colorize.jobs import Job
+    from colorize.engine.jobs import Job
 
     return Job("1", {"width": 1000, "height": 1000, **body}, [], lambda _: None)
 
@@ -45,7 +45,7 @@ def run(job: Any, clock: Clock, *seconds: float) -> None:
 
 
 def test_a_job_like_an_earlier_one_is_estimated_by_it(clock: Clock) -> None:
-    from colorize.jobs import Pace
+    from colorize.engine.jobs import Pace
 
     pace, first, second = Pace(), new_job(), new_job()
     run(first, clock, 1, 8, 1)
@@ -68,7 +68,7 @@ def test_a_job_like_an_earlier_one_is_estimated_by_it(clock: Clock) -> None:
 
 
 def test_variations_and_steps_are_estimated_by_jobs_with_as_many(clock: Clock) -> None:
-    from colorize.jobs import Pace
+    from colorize.engine.jobs import Pace
 
     pace, first = Pace(), new_job(variations=4, steps=4, strength=0.5, guidance=1.0)
     run(first, clock, 1, 2, 2, 2, 2, 3, 3, 3, 3)
@@ -85,7 +85,7 @@ def test_variations_and_steps_are_estimated_by_jobs_with_as_many(clock: Clock) -
 
 
 def test_the_first_of_its_kind_is_estimated_by_its_steps(clock: Clock) -> None:
-    from colorize.jobs import Pace
+    from colorize.engine.jobs import Pace
 
     pace, job = Pace(), new_job()
     job.progress("sampling", 0, 10)
@@ -98,7 +98,7 @@ def test_the_first_of_its_kind_is_estimated_by_its_steps(clock: Clock) -> None:
 
 
 def test_a_job_that_stood_still_teaches_nothing(clock: Clock) -> None:
-    from colorize.jobs import Pace
+    from colorize.engine.jobs import Pace
 
     pace, first, second = Pace(), new_job(), new_job()
     run(first, clock, 1)
@@ -117,7 +117,7 @@ def test_nonsense_from_the_engine_is_no_progress_but_no_harm(step: Any, total: A
 
 
 def test_every_code_of_the_protocol_has_a_cause_and_a_remedy(app: Any) -> None:  # noqa: ARG001
-    from colorize import words
+    from colorize.engine import words
 
     table = (ROOT / "docs" / "protocol.md").read_text().split("## Errors")[1].split("## Limits")[0]
     codes = set(re.findall(r"`([a-z]+_[a-z]+|busy|failed|refused|closed)`", table))
@@ -131,7 +131,7 @@ def test_every_code_of_the_protocol_has_a_cause_and_a_remedy(app: Any) -> None: 
 
 
 def test_every_stage_of_the_engine_has_words(app: Any) -> None:  # noqa: ARG001
-    from colorize import words
+    from colorize.engine import words
 
     from engine.pipeline import STAGES
 

@@ -18,7 +18,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.fixture
 def run(app: Any, tmp_path: Path) -> Callable[..., Any]:  # noqa: ARG001 (texts are translated)
     """Runner of a Python script in the engine's place."""
-    from colorize.process import EngineProcess
+    from colorize.engine.process import EngineProcess
 
     def start(script: str, folder: Path | None = None) -> Any:
         return EngineProcess([sys.executable, "-c", script], str(tmp_path / "run"), folder or tmp_path / "settings")
@@ -32,7 +32,7 @@ def ended(process: Any) -> Any:
 
 
 def test_the_environment_leads_no_other_python_astray() -> None:
-    from colorize.process import clean_environment
+    from colorize.engine.process import clean_environment
 
     krita = {
         "PYTHONPATH": "/krita/python",
@@ -58,7 +58,7 @@ def test_the_environment_leads_no_other_python_astray() -> None:
 
 
 def test_out_of_a_sandbox_the_engine_cannot_watch_krita() -> None:
-    from colorize.process import arguments
+    from colorize.engine.process import arguments
 
     assert arguments(["/venv/bin/python", "-m", "engine.cli"], 7)[3:] == ["serve", "--json", "--parent-pid", "7"]
     outside = arguments(["flatpak-spawn", "--host", "python"], 7)
@@ -102,7 +102,7 @@ def test_it_does_not_look_for_modules_where_krita_was_started(
 
 @posix
 def test_it_ends_when_asked_and_by_force_when_it_does_not_listen(run: Callable[..., Any]) -> None:
-    from colorize.process import end_in_words
+    from colorize.engine.process import end_in_words
 
     process = run("import time; print('up', flush=True); time.sleep(60)")
     spin(process.last_words, 5)
@@ -127,7 +127,7 @@ def test_one_that_is_only_just_being_started_ends_too(run: Callable[..., Any]) -
 
 @posix
 def test_what_a_script_has_started_ends_with_it(tmp_path: Path, app: Any) -> None:  # noqa: ARG001
-    from colorize.process import EngineProcess
+    from colorize.engine.process import EngineProcess
 
     wrapper = tmp_path / "wrapper.sh"
     wrapper.write_text("#!/bin/sh\nsleep 60 &\necho $!\nwait\n")
@@ -136,7 +136,7 @@ def test_what_a_script_has_started_ends_with_it(tmp_path: Path, app: Any) -> Non
     child = int(spin(process.last_words, 5)[0])
     process.ask_to_end()
     ended(process)
-    from colorize import bundled
+    from colorize.engine import bundled
 
     spin(lambda: not bundled.load().pid_alive(child), 5)
 
@@ -154,6 +154,6 @@ def test_the_engines_own_words_are_passed_on(run: Callable[..., Any]) -> None:
     ("code", "words"), [(0, "stopped"), (-9, "SIGKILL"), (-200, "200"), (3, "code 3"), (0xC0000135, "0xc0000135")]
 )
 def test_every_exit_code_has_words(app: Any, code: int, words: str) -> None:  # noqa: ARG001
-    from colorize.process import end_in_words
+    from colorize.engine.process import end_in_words
 
     assert words in end_in_words(code)

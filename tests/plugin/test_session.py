@@ -127,7 +127,7 @@ def test_a_frozen_engine_is_lost_and_comes_back_or_is_replaced(make: Make, monke
     assert desk.state("ready").cause == ""
     assert desk.pid == process.pid
     # Not this time.
-    monkeypatch.setattr("colorize.keeper.FROZEN", 0.5)
+    monkeypatch.setattr("colorize.engine.supervisor.FROZEN", 0.5)
     process.suspend()
     desk.state("lost", wait=3)
     assert desk.end(desk.colorize()).kind == "result"
@@ -258,7 +258,7 @@ def test_an_engine_that_cannot_start_ends_its_jobs_with_the_cause(
 
 
 def test_without_a_setup_the_docker_says_what_to_do(make: Make, place: Path) -> None:
-    from colorize.setup import read_setup
+    from colorize.engine.setup import read_setup
 
     desk = make(read_setup=lambda: read_setup("", place / "setup.json"))
     desk.session.start()
@@ -268,7 +268,7 @@ def test_without_a_setup_the_docker_says_what_to_do(make: Make, place: Path) -> 
 
 
 def test_without_a_setup_a_running_engine_will_do(join: Make, served: Path) -> None:
-    from colorize.setup import read_setup
+    from colorize.engine.setup import read_setup
 
     desk = join(read_setup=lambda: read_setup("", served / "setup.json"))
     assert desk.end(desk.colorize()).kind == "result"
@@ -306,7 +306,7 @@ def test_an_engine_without_weights_says_so(
     ours = Path(importlib.util.find_spec("engine").origin).parent  # type: ignore[union-attr,arg-type]
     shutil.copytree(ours, place / "engine", ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
     script = place / "bare.py"
-    script.write_text(f"import sys; sys.path.insert(0, {str(place)!r}); from engine.cli import main; main()")
+    script.write_text(f"import sys; sys.path.insert(0, {str(place)!r}); from engine.cli.main import main; main()")
     desk = make([sys.executable, str(script)])
     desk.session.start()
     status = desk.state("failed")

@@ -32,7 +32,7 @@ def stored(app: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
 
 
 def refused(path: Path, chosen: str = "") -> Any:
-    from colorize.setup import SetupError, read_setup
+    from colorize.engine.setup import SetupError, read_setup
 
     with pytest.raises(SetupError) as caught:
         read_setup(chosen, path)
@@ -43,7 +43,7 @@ def refused(path: Path, chosen: str = "") -> Any:
 
 
 def test_what_the_installer_has_stored_is_used(stored: Callable[..., Path]) -> None:
-    from colorize.setup import data_folder, read_setup
+    from colorize.engine.setup import data_folder, read_setup
 
     setup = read_setup("", stored(unknown={"rm": "-rf"}))
     assert (setup.command, setup.runtime, setup.version) == (GOOD["command"], "", "0.1.0")
@@ -54,7 +54,7 @@ def test_what_the_installer_has_stored_is_used(stored: Callable[..., Path]) -> N
 def test_the_artists_choice_comes_first_and_the_variable_before_it(
     stored: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from colorize.setup import read_setup
+    from colorize.engine.setup import read_setup
 
     chosen = tmp_path / "my python"
     shutil.copyfile(sys.executable, chosen)
@@ -72,7 +72,7 @@ def test_the_artists_choice_comes_first_and_the_variable_before_it(
 
 
 def test_in_a_flatpak_the_choice_lies_outside(stored: Callable[..., Path]) -> None:
-    from colorize.setup import read_setup
+    from colorize.engine.setup import read_setup
 
     way = ["flatpak-spawn", "--host", "--env=COLORIZE_RUNTIME=/run"]
     path = stored(command=[*way, "/venv/bin/python", "-s", "-m", "engine.cli"], runtime="/run")
@@ -125,7 +125,7 @@ def test_a_python_that_is_none_is_refused(stored: Callable[..., Path], tmp_path:
 LOAD = """
 import sys
 before = list(sys.path)
-from colorize import bundled
+from colorize.engine import bundled
 try:
     wire = bundled.load()
     assert wire is bundled.load()
@@ -171,7 +171,7 @@ def package(name: str) -> Path:
 @pytest.fixture
 def vendor(tmp_path: Path, krita: Callable[..., str]) -> Path:  # noqa: ARG001 (it makes the folder)
     """The plugin's own copies of the libraries, as the installer unpacks them."""
-    from colorize.bundled import system_name
+    from colorize.engine.bundled import system_name
 
     folder = tmp_path / "pykrita" / "colorize" / "vendor" / system_name()
     for name in ("zmq", "msgpack"):

@@ -47,7 +47,7 @@ def colour(image: Any, x: int, y: int) -> str:
 
 
 def test_one_job_makes_all_variations_and_a_single_one_by_its_seed_is_the_same_again(desk: Desk) -> None:
-    from colorize.sheet import split
+    from colorize.colouring.sheet import split
 
     asked = {"model": "stablepaint", "size": 64, "layers": ["flats", "shading"], "compress": True}
     outcome = desk.end(desk.colorize(seed=12, variations=3, **asked))
@@ -64,8 +64,8 @@ def test_one_job_makes_all_variations_and_a_single_one_by_its_seed_is_the_same_a
 
 
 def test_a_result_without_a_list_of_seeds_has_the_first_and_those_after_it() -> None:
-    from colorize import bundled
-    from colorize.sheet import split
+    from colorize.colouring.sheet import split
+    from colorize.engine import bundled
 
     wire = bundled.load()
     layers = [wire.Buffer(role, 1, 1, "RGBA8", data=bytes(4)) for role in ("colour", "colour")]
@@ -75,7 +75,7 @@ def test_a_result_without_a_list_of_seeds_has_the_first_and_those_after_it() -> 
 
 
 def test_a_sheet_of_one_is_the_canvas_with_what_is_known_where_it_lies(app: Any) -> None:  # noqa: ARG001
-    from colorize.sheet import Sheet
+    from colorize.colouring.sheet import Sheet
 
     sheet = Sheet(400, 200, 1, 100)
     assert (sheet.image.width(), sheet.image.height(), sheet.scale) == (100, 50, 0.25)
@@ -97,7 +97,7 @@ def test_variations_lie_in_rows_that_leave_each_as_large_as_can_be(
     height: int,
     columns: int,
 ) -> None:
-    from colorize.sheet import GAP, Sheet
+    from colorize.colouring.sheet import GAP, Sheet
 
     sheet = Sheet(width, height, 4, 640)
     assert sheet.columns == columns
@@ -114,7 +114,7 @@ def test_variations_lie_in_rows_that_leave_each_as_large_as_can_be(
 
 
 def test_what_reaches_over_the_canvas_does_not_paint_on_its_neighbours(app: Any) -> None:  # noqa: ARG001
-    from colorize.sheet import Sheet
+    from colorize.colouring.sheet import Sheet
 
     sheet = Sheet(100, 100, 3, 640)
     sheet.draw(0, picture(8, 8, RED), (-50, -50, 400, 400))

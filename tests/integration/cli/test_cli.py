@@ -374,7 +374,7 @@ print(took)
 def test_bad_input_is_refused_without_waiting_for_torch(tmp_path: Path) -> None:
     program = """
 import sys
-from engine.cli import main
+from engine.cli.main import main
 try:
     main(sys.argv[1:])
 finally:

@@ -23,7 +23,7 @@ class Gaps:
 
     A timer of 5 ms on Krita's event loop marks when the interface was alive; a thread samples what it does meanwhile.
     The steps of the scenario itself are taken out, and in ``worst_own`` also Krita's own calls as the plugin notes
-    them in ``colorize.timing.intervals``: (name, start, end) in seconds of ``time.perf_counter``.
+    them in ``colorize.document.timing.intervals``: (name, start, end) in seconds of ``time.perf_counter``.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Gaps:
 
     def calls(self) -> List[Tuple[str, float, float]]:
         """The plugin's calls to Krita since the start."""
-        timing = sys.modules.get("colorize.timing")
+        timing = sys.modules.get("colorize.document.timing")
         return [(n, a, b) for n, a, b in list(getattr(timing, "intervals", ())) if b > self.marks[0]]
 
     def scenario(self, begin: float, end: float) -> None:

@@ -21,7 +21,7 @@ def python(program: str) -> subprocess.CompletedProcess[str]:
 def test_leaving_gives_the_code_and_loses_no_word() -> None:
     done = python("""
 import atexit, sys
-from engine.runtime import leave
+from engine.system.process import leave
 atexit.register(print, "too slow")
 sys.stdout.write("out")
 sys.stderr.write("err")
@@ -31,13 +31,13 @@ leave(3)
 
 
 def test_leaving_needs_no_reader_and_no_streams() -> None:
-    program = "import sys; from engine.runtime import leave; sys.stdout = None; sys.stderr.close(); leave(0)"
+    program = "import sys; from engine.system.process import leave; sys.stdout = None; sys.stderr.close(); leave(0)"
     assert python(program).returncode == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_leaving_tells_of_words_that_found_no_room() -> None:
-    program = "import sys; from engine.runtime import leave; sys.stdout.write('out'); leave(0)"
+    program = "import sys; from engine.system.process import leave; sys.stdout.write('out'); leave(0)"
     buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
