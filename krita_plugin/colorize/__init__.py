@@ -5,7 +5,6 @@ Whatever goes wrong while it loads, a docker appears and says what to do: a plug
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
 DOCKER = "colorize_docker"
 
 try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from krita import DockWidget, Krita
 
-from . import __version__, settings, shared
+from . import settings, shared
 from .colouring.animation import ask_for_frames
 from .colouring.colouring import Colouring
 from .colouring.live import Live
@@ -128,7 +128,6 @@ class ColorizeDocker(DockWidget):
     def copy_report(self) -> None:
         """Put a text about what is installed and what happened on the clipboard."""
         about = {
-            "plugin": __version__,
             "krita": str(Krita.instance().version()),
             "qt": str(QtCore.QT_VERSION_STR),
             "python": sys.version.split()[0],

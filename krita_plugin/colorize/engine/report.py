@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..qt import QtCore
 
+MANIFEST = Path(__file__).resolve().parents[1] / "manifest.json"
+"""Written by the installer: what is in the plugin's folder, and of which release it is."""
 LOG_LINES = 40
 LOG_BYTES = 16 * 1024
 _SECRET = re.compile(r"key|secret|public", re.IGNORECASE)
@@ -51,7 +52,7 @@ def compose(
     """
     known = engine_status or {}
     facts = {
-        "plugin": __version__,
+        "plugin": plugin_version(),
         "protocol": protocol,
         "installed": (setup.version if setup is not None else "") or "unknown",
         "engine": engine_version or "unknown",
@@ -74,6 +75,14 @@ def compose(
     lines += _section("Last words of the engine's start", last_words or [])
     lines += _section("Engine log", _tail(str(known.get("log") or "")))
     return _without_name("\n".join(lines)) + "\n"
+
+
+def plugin_version() -> str:
+    """The release that the installer has noted, or ``unknown``: the plugin's own files do not repeat it."""
+    try:
+        return str(json.loads(MANIFEST.read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return "unknown"
 
 
 def _status(status: Any) -> str:

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine import __version__
 from engine.cli.main import main
 
 Pixels = NDArray[np.uint8]
@@ -251,7 +252,7 @@ def test_an_unknown_command_is_wrong_use_and_no_command_is_help(tmp_path: Path) 
     assert json.loads(invoke("paint", "--json").stdout)["ok"] is False
     shown = invoke()
     assert (shown.exit_code, "colorize" in shown.stdout) == (0, True)
-    assert invoke("--version").stdout.strip() == "0.1.0"
+    assert invoke("--version").stdout.strip() == __version__
 
 
 def test_where_nothing_can_be_written_is_found_out_before_the_inputs_are_read(lineart: Path, tmp_path: Path) -> None:
