@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-_SHARDS = click.Path(exists=True, file_okay=False, path_type=Path)
+from training.cli.run import carry_out, changed, run_options
+
+if TYPE_CHECKING:
+    from training.runs.distributed import Team
+    from training.runs.run import Run
 
 
 @click.command("train-encoder")
-@click.argument("shards", type=_SHARDS)
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--preset", type=click.Choice(("cpu", "gpu")), default="cpu", show_default=True)
-@click.option("--steps", type=int, help="Optimiser steps in all; the preset's by default.")
-@click.option("--max-minutes", type=float, default=1e9, help="Stop cleanly after this long; resume later.")
-@click.option("--save-minutes", type=float, default=5.0, show_default=True)
-@click.option("--limit", type=int, help="Use only this many pictures (trials).")
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@run_options(("cpu", "gpu"))
+@click.option("--lr", type=float, help="Peak learning rate; the preset's by default. Less suits --init.")
 def train_encoder(
     shards: Path,
     run: Path,
     preset: str,
-    steps: int | None,
     max_minutes: float,
     save_minutes: float,
+    keep: int,
     limit: int | None,
-    seed: int,
+    init: Path | None,
     resume: bool,
+    **changes: Any,
 ) -> None:
     """Train an encoder of pictures and linearts on SHARDS, without labels, in the folder RUN.
 
@@ -37,22 +35,16 @@ def train_encoder(
     """
     from training.features.run import PRESETS, EncoderRun
 
-    config = replace(PRESETS[preset], seed=seed)
-    config = replace(config, steps=steps) if steps is not None else config
-    if (run / "state.safetensors").exists() and not resume:
-        raise click.ClickException(f"{run} holds a run already; continue it with --resume or name another folder")
-    try:
-        training = EncoderRun(run, shards, config, limit)
-        if resume and training.resume():
-            click.echo(f"resumed at step {training.step}")
-        for line in training.train(max_minutes, save_minutes):
-            click.echo(line)
-    except (OSError, ValueError) as e:
-        raise click.ClickException(str(e)) from e
+    config = changed(PRESETS[preset], changes)
+
+    def make(team: Team) -> Run[Any]:
+        return EncoderRun(run, shards, config, limit, team, keep=keep)
+
+    carry_out(make, resume, init, max_minutes, save_minutes)
 
 
 @click.command("probe-encoder")
-@click.argument("art", type=_SHARDS)
+@click.argument("art", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("weights", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @click.option("--split", multiple=True, default=("train",), show_default=True, help="Rows of manifest.csv; repeatable.")
 @click.option("--limit", type=int, help="Look at this many pictures, spread over all.")

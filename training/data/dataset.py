@@ -73,6 +73,11 @@ class ShardSet:
     digest: str
     left_out: list[str] = field(default_factory=list)
 
+    @property
+    def epoch_length(self) -> int:
+        """Samples in one epoch: each picture as often as its weight says, rounded."""
+        return sum(times_per_epoch(p.weight) for p in self.train)
+
 
 def _decode(data: bytes, flag: int) -> NDArray[np.uint8]:
     # OpenCV throws on no bytes at all.

@@ -265,7 +265,7 @@ def _turns(shard: Shard, entries: list[Entry], file: BinaryIO) -> list[tuple[int
     return (turns + [(-1, 0)] * (wanted - len(turns)))[:wanted]
 
 
-class _InOrder(Sampler[int]):
+class InOrder(Sampler[int]):
     """Numbers of the samples of a rank, in order."""
 
     def __init__(self, start: int, batch: int, batches: int, rank: int, world: int) -> None:
@@ -308,4 +308,4 @@ def make_loader(
     if isinstance(data, ShardStream):
         return DataLoader(StreamCrops(data, cutter, seed, batch, start, batches, rank, world), **common)
     crops = Crops(data.train, cutter.size, cutter.zoom, seed, cutter.hints, cutter.recipe)
-    return DataLoader(crops, sampler=_InOrder(start, batch, batches, rank, world), **common)
+    return DataLoader(crops, sampler=InOrder(start, batch, batches, rank, world), **common)

@@ -18,8 +18,8 @@ from training.data.dataset import Picture
 from training.data.extractors import EXTRACTORS, blur
 from training.data.synthesis import line_source
 
-SIDES = (0.2, 0.8)
-"""Least and greatest side of a crop, in short sides of the picture."""
+ZOOM = (1.25, 5.0)
+"""Least and greatest short side of a picture, in sides of a crop."""
 LIGHT = 0.25
 """Contrast and saturation change by up to this part, brightness by half of it."""
 TURNED, GREY = 0.15, 0.05
@@ -34,8 +34,9 @@ class Views(Dataset[dict[str, Tensor]]):
     ``has_line``, which are what linearts are drawn from.
     """
 
-    def __init__(self, pictures: list[Picture], size: int, seed: int) -> None:
+    def __init__(self, pictures: list[Picture], size: int, seed: int, zoom: tuple[float, float] = ZOOM) -> None:
         self.pictures, self.size, self.seed = pictures, size, seed
+        self.sides = 1 / zoom[1], 1 / zoom[0]
         weight = np.array([p.weight for p in pictures], np.float64)
         self.edges = np.cumsum(weight / weight.sum())
 
@@ -61,10 +62,9 @@ class Views(Dataset[dict[str, Tensor]]):
             "has_line": torch.tensor(has_line),
         }
 
-    @staticmethod
-    def _window(rng: np.random.Generator, picture: Picture) -> tuple[slice, slice]:
+    def _window(self, rng: np.random.Generator, picture: Picture) -> tuple[slice, slice]:
         h, w = picture.labels.shape
-        side = round(min(h, w) * float(np.exp(rng.uniform(*np.log(SIDES)))))
+        side = round(min(h, w) * float(np.exp(rng.uniform(*np.log(self.sides)))))
         y, x = int(rng.integers(0, h - side + 1)), int(rng.integers(0, w - side + 1))
         return slice(y, y + side), slice(x, x + side)
 

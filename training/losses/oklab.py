@@ -7,8 +7,6 @@ rebalancing of Zhang et al. 2016).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +14,7 @@ from torch import Tensor
 from engine.models.base import ModelOutputs
 from training.data.synthesis import TrainingBatch
 from training.losses.colour import to_oklab
+from training.runs.config import LossWeights
 from training.runs.parts import Over, alone
 
 SCALES = (4, 16)
@@ -27,18 +26,6 @@ MATERIAL = 0.06
 """OKLab chroma distance from a region's mean at which a pixel begins to count as another material."""
 SHADING_LIMITS = (0.15, 0.05, 0.05)
 """Largest change of L, a and b that counts as light and shade."""
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the terms; the guide (flat) weight falls from ``guide_start`` to ``guide_end`` over the run."""
-
-    shaded: float = 1.0
-    guide_start: float = 1.5
-    guide_end: float = 0.7
-    shading: float = 2.0
-    gradient: float = 1.0
-    hint: float = 1.0
 
 
 def robust(a: Tensor, b: Tensor) -> Tensor:
@@ -134,7 +121,7 @@ def total_loss(
 
     Of a part of a batch, ``over`` says what the terms are divided by.
     """
-    guide = weights.guide_start + (weights.guide_end - weights.guide_start) * progress
+    guide = weights.guide(progress)
     flat = to_oklab(out.flat)
     factor = batch.target.shape[-1] // out.shaded.shape[-1]
     # The shading has losses of its own: it is cut out of the distance of the shaded picture, and the flat out of them.

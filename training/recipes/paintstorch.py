@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.models.base import ModelOutputs
 from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
 from training.losses.critic import critic_loss
 from training.losses.cycle import Reader, ThesisReader, reading_error
-from training.losses.oklab import LossWeights, reduce, shading_alone, total_loss
+from training.losses.oklab import reduce, shading_alone, total_loss
 from training.recipes.stenciltorch import PRESETS as STENCILTORCH
 from training.recipes.thesis import ThesisRun, ThesisTrainConfig
 from training.runs.config import Phase
@@ -52,7 +53,6 @@ PRESETS = {
         phases=STENCILTORCH["gpu"].phases,
         steps=STENCILTORCH["gpu"].steps,
         adversarial_from=0.5,
-        ema=0.9995,
         workers=14,
         bf16=True,
         recipe=Recipe(masks=False),
@@ -65,6 +65,7 @@ PRESETS = {
         lr=1e-4,
         weight_decay=0.0,
         warmup=0,
+        warmdown=0.0,
         adversarial_from=0.0,
         adversarial=1e-4,
         reading=1.0,
@@ -115,13 +116,19 @@ class PaintsTorchRun(ThesisRun):
         terms |= self.descend("optimiser", parts, self._pleasing_colours, clip=self.clip)
         return terms | self.descend("reader_optimiser", parts, self._reading)
 
+    def held_out_terms(self, part: Part) -> dict[str, Tensor]:
+        """The generator's terms without critic and reader, weighted as at the end of the run."""
+        return self._loss(self.predict(part.batch, self.net), part, 1.0)[1]
+
     def _colours(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss by itself."""
-        out = self.outputs(part)
+        return self._loss(self.outputs(part), part, self.progress)
+
+    def _loss(self, out: ModelOutputs, part: Part, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         if self.paints.as_published:
             loss = self.content(out.shaded, part.batch.target)
             return loss, {"content": loss}
-        return total_loss(out, part.batch, LossWeights(), self.progress, part.over)
+        return total_loss(out, part.batch, self.config.losses, progress, part.over)
 
     def _pleasing_colours(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss with -E[C(y_hat)] and what the reader cannot read of its pictures."""

@@ -7,7 +7,7 @@ one stage or all; the stages' parts of it are in its settings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,21 +18,24 @@ from engine.models.stablepaint import StablePaint
 from training.evaluation.networks import load_lpips
 from training.features.weights import OWN_ENCODER, load_encoder
 from training.losses.content import Content, encoder_content
+from training.recipes.colouring import ColouringRun
 from training.recipes.stablepaint_losses import (
     ContextLearner,
     DenoiserLearner,
     Judge,
+    PaintLossWeights,
     VaeLearner,
     adaptive_weight,
     hinge_critic,
 )
 from training.recipes.stablepaint_sheets import measure_round_trip, write_sheets
-from training.runs.config import Phase, TrainConfig
+from training.runs.averages import Weights
+from training.runs.config import ColouringConfig, Phase, TrainConfig
 from training.runs.parts import Part
-from training.runs.run import Run
 
 StageName = Literal["vae", "context", "denoiser"]
 STAGES: tuple[StageName, ...] = ("vae", "context", "denoiser")
+SHEET_SIDE = 256
 MEASURED = 128
 """Pictures from which the latent's mean and deviation are measured."""
 
@@ -53,7 +56,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class PaintConfig(TrainConfig):
+class PaintConfig(ColouringConfig):
     """A run of StablePaint.
 
     Attributes:
@@ -61,11 +64,13 @@ class PaintConfig(TrainConfig):
         perceptual: eyes of the VAE's perceptual loss: ``none``, ``own`` or ``lpips``.
         adversarial_from: part of the VAE's stage after which its critic joins; 1 = never.
         adversarial: factor on the adaptive weight of the critic's opinion.
+        paint_losses: weights of the terms of the three networks' losses.
     """
 
     architecture: str = "stablepaint"
     stages: tuple[Stage, ...] = ()
     perceptual: str = "none"
+    paint_losses: PaintLossWeights = field(default_factory=PaintLossWeights)
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ PRESETS = {
         },
         steps={"vae": 20_000, "context": 20_000, "denoiser": 60_000},
         rates={"vae": 2e-3, "context": 1.5e-3, "denoiser": 8e-4},
-        base=PaintConfig(adversarial_from=0.6, adversarial=0.5, ema=0.9995, workers=14, bf16=True),
+        base=PaintConfig(adversarial_from=0.6, adversarial=0.5, workers=14, bf16=True),
     ),
 }
 
@@ -130,7 +135,7 @@ def plan(preset: Preset, stages: Sequence[StageName], steps: int | None = None) 
     return PaintConfig(**{**values, "stages": tuple(made), "phases": tuple(phases), "steps": steps or total})
 
 
-class StablePaintRun(Run):
+class StablePaintRun(ColouringRun):
     """The three networks, the VAE's critic, and what a step is in each stage.
 
     Args:
@@ -154,7 +159,6 @@ class StablePaintRun(Run):
         super().__init__(folder, shards, config, **options)
         self.paint = config
         self.perceptual = load_eyes(config.perceptual, perceptual_weights, self.device)
-        # Where few samples make a step, as on CPUs, an optimiser that is not fused takes a tenth of it.
         self.optimisers["optimiser"] = torch.optim.AdamW(
             self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
         )
@@ -162,13 +166,23 @@ class StablePaintRun(Run):
         self.judge = Judge().to(self.device)
         if config.adversarial_from < 1 and any(s.name == "vae" for s in config.stages):
             self.networks["critic"] = self.judge
-            self.optimisers["critic_optimiser"] = torch.optim.Adam(self.judge.parameters(), lr=2e-4, betas=(0.5, 0.9))
+            self.optimisers["critic_optimiser"] = torch.optim.Adam(
+                self.judge.parameters(), lr=2e-4, betas=(0.5, 0.9), fused=True
+            )
 
     @property
     def stage(self) -> Stage:
         """The stage the next step belongs to."""
+        return self._stage_of(self.step)
+
+    @property
+    def learnt(self) -> Stage:
+        """The stage the last step belonged to."""
+        return self._stage_of(max(0, self.step - 1))
+
+    def _stage_of(self, step: int) -> Stage:
         stages = self.paint.stages
-        return next((s for s in stages if self.step < self.first_step(s, end=True)), stages[-1])
+        return next((s for s in stages if step < self.first_step(s, end=True)), stages[-1])
 
     def first_step(self, stage: Stage, *, end: bool = False) -> int:
         """The number of a stage's first step, or of the one after its last."""
@@ -183,12 +197,14 @@ class StablePaintRun(Run):
         first, end = self.first_step(self.stage), self.first_step(self.stage, end=True)
         return (self.step - first) / max(1, end - first)
 
-    def learning_rate(self) -> float:
-        """Linear warm-up, then a half cosine to a hundredth of the peak, in each stage anew."""
-        peak, first = self.stage.lr * self.config.lr / TrainConfig.lr, self.first_step(self.stage)
-        if self.step - first < self.config.warmup:
-            return peak * (self.step - first + 1) / self.config.warmup
-        return peak * (0.01 + 0.99 * (0.5 + 0.5 * float(torch.cos(torch.tensor(self.stage_progress * torch.pi)))))
+    def span(self) -> tuple[int, int, float]:
+        """The stage: the rate rises and falls in each anew."""
+        stage = self.stage
+        return self.first_step(stage), self.first_step(stage, end=True), stage.lr * self.config.lr / TrainConfig.lr
+
+    def refuse_extension(self) -> str:
+        """Other stages would begin elsewhere."""
+        return "a run of several stages cannot become longer" if len(self.paint.stages) > 1 else ""
 
     def shared(self, name: str) -> nn.Module:
         """The learner of the present stage stands for the net."""
@@ -196,16 +212,30 @@ class StablePaintRun(Run):
             return super().shared(name)
         key = f"learner of {self.stage.name}"
         if key not in self._shared:
-            learner: nn.Module = {"vae": VaeLearner, "context": ContextLearner, "denoiser": DenoiserLearner}[
-                self.stage.name
-            ](self.net)
-            self._shared[key] = self.team.parallel(learner)
+            self._shared[key] = self.team.parallel(self.learner(self.stage.name))
         return self._shared[key]
+
+    def learner(self, name: StageName) -> nn.Module:
+        """What gives the loss terms of a stage."""
+        if name == "vae":
+            return VaeLearner(self.net, self.paint.paint_losses)
+        if name == "context":
+            return ContextLearner(self.net, self.paint.paint_losses, self.config.losses)
+        return DenoiserLearner(self.net)
+
+    def held_out_terms(self, part: Part) -> dict[str, Tensor]:
+        """The terms of the stage that was learnt last, without its critic and the perceptual loss."""
+        found = self.learner(self.learnt.name)(part)
+        terms: dict[str, Tensor] = found[1] if self.learnt.name == "vae" else found
+        return terms
+
+    def before_step(self) -> None:
+        """A stage begins where the last one ended."""
+        if self.step == self.first_step(self.stage):
+            self.begin_stage()
 
     def optimise(self, parts: Sequence[Part]) -> dict[str, Tensor]:
         """One step of the stage's network, and of the critic once it has joined."""
-        if self.step == self.first_step(self.stage):
-            self.begin_stage()
         self.freeze_others()
         if self.stage.name != "vae":
             return self.descend("optimiser", parts, self._learn, clip=1.0)
@@ -222,12 +252,13 @@ class StablePaintRun(Run):
         """
         place = self.paint.stages.index(self.stage)
         if place > 0:
-            self.net.load_state_dict(self.average)
+            self.measure()
+            self.net.load_state_dict(self.averages.best)
             if self.paint.stages[place - 1].name == "vae":
                 self.measure_latent(self.net)
         elif self.fresh and self.stage.name == "vae":
             self.net.vae.begin_linear(self.pictures(MEASURED, 128, 8))
-        self.average = {k: t.detach().clone() for k, t in self.net.state_dict().items()}
+        self.averages.restart()
 
     def start_from(self, weights: Path) -> None:
         """See ``Run.start_from``."""
@@ -297,31 +328,24 @@ class StablePaintRun(Run):
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, self.config.bf16 and self.device.type == "cuda")
 
-    @torch.no_grad()
-    def save(self) -> None:
-        """See ``Run.save``; a VAE in training is kept with the latent measured, so that its file can be used."""
-        if self.stage.name == "vae" and self.team.leads:
-            kept = {k: t.clone() for k, t in self.net.state_dict().items()}
-            self.net.load_state_dict(self.average)
+    def finished(self, weights: Weights) -> Weights:
+        """A VAE in training is written with the latent measured, so that its file can be used."""
+        if self.learnt.name != "vae":
+            return weights
+        with self.lent(weights):
             self.measure_latent(self.net)
-            for name in ("centre", "spread", "glance"):
-                for held in (self.average, kept):
-                    held[f"vae.{name}"].copy_(self.net.vae.get_buffer(name))
-            self.net.load_state_dict(kept)
-        super().save()
+            return {k: t.detach().clone() for k, t in self.net.state_dict().items()}
 
-    @torch.no_grad()
-    def sheet(self, hints: int, size: int = 256) -> None:
-        """Write what shows how the present stage does, of held-out pictures; one process does for all."""
-        if hints != 12 or not self.data.held_out or not self.team.leads:
+    def sheets(self, *, last: bool) -> None:  # noqa: ARG002
+        """Write what shows how the stage that was learnt last does, of held-out pictures."""
+        pictures = self.data.held_out
+        if not pictures:
             return
-        kept = {k: t.clone() for k, t in self.net.state_dict().items()}
-        self.net.load_state_dict(self.average)
-        self.net.eval()
-        write_sheets(self.folder / "sheets" / f"{self.step:06d}", self.net, self.stage.name, self.data.held_out, size)
-        if self.stage.name == "vae":
-            measure_round_trip(self.folder / "heldout.jsonl", self.step, self.net, self.data.held_out)
-        self.net.load_state_dict(kept)
+        with self.lent(self.finished(self.averages.best)):
+            stage = self.learnt.name
+            write_sheets(self.folder / "sheets" / f"{self.step:06d}", self.net, stage, pictures, SHEET_SIDE)
+            if stage == "vae":
+                measure_round_trip(self.folder / "heldout.jsonl", self.step, self.net, pictures)
 
 
 def load_eyes(name: str, weights: Path | None, device: torch.device) -> Content | None:

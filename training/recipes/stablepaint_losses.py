@@ -6,6 +6,7 @@ All terms are plain means over the samples, so that parts of a batch add up, or 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,37 +17,51 @@ from engine.models.stablepaint import StablePaint
 from engine.sampling.noise import grid_sizes, mix_noise
 from training.data.chance import Chance, rand, randn
 from training.losses.colour import to_oklab
-from training.losses.oklab import LossWeights, total_loss
+from training.losses.oklab import total_loss
+from training.runs.config import LossWeights
 from training.runs.parts import Part
 
 NEAR = 0.1
 """Errors in [-1, 1] below which the reconstruction loss turns from absolute to squared: PSNR counts squares."""
-COLOUR = 3.0
-"""Weight of OKLab errors, which are about a fifth of those in [-1, 1]."""
-SLOPES = 0.5
-FLAT = 0.4
-DIVERGENCE = 5e-4
-"""Weight of the KL term per latent number; it keeps the posterior's deviation near a tenth of the latent's."""
-LATENT = 2.0
-COLOURS = 0.25
-"""Weights of the context encoder's error in the latent and in the decoded pictures."""
 
 
-def picture_error(picture: Tensor, truth: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class PaintLossWeights:
+    """Weights of the terms.
+
+    Attributes:
+        colour: of the VAE's OKLab errors, which are about a fifth of those in [-1, 1],
+        slopes: of its errors of the slopes,
+        flat: of its flat picture,
+        divergence: and of the KL term per latent number; it keeps the posterior's deviation near a tenth of the
+            latent's.
+        latent: of the context encoder's error in the latent,
+        colours: and in the decoded pictures.
+    """
+
+    colour: float = 3.0
+    slopes: float = 0.5
+    flat: float = 0.4
+    divergence: float = 5e-4
+    latent: float = 2.0
+    colours: float = 0.25
+
+
+def picture_error(picture: Tensor, truth: Tensor, weights: PaintLossWeights) -> Tensor:
     """Smooth L1 in sRGB and in OKLab, and L1 of the slopes, of Bx3xHxW pictures in [-1, 1]."""
     error = picture - truth
     dx, dy = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
     slopes = dx.abs().mean() + dy.abs().mean()
     colour = (to_oklab(picture) - to_oklab(truth)).abs().sum(1).mean()
-    return F.smooth_l1_loss(picture, truth, beta=NEAR) + COLOUR * colour + SLOPES * slopes
+    return F.smooth_l1_loss(picture, truth, beta=NEAR) + weights.colour * colour + weights.slopes * slopes
 
 
 class VaeLearner(nn.Module):
     """Round trip of the illustration, its flat version beside it, and a small KL."""
 
-    def __init__(self, net: StablePaint) -> None:
+    def __init__(self, net: StablePaint, weights: PaintLossWeights) -> None:
         super().__init__()
-        self.vae = net.vae
+        self.vae, self.weights = net.vae, weights
 
     def forward(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The rebuilt pictures and the terms."""
@@ -55,9 +70,9 @@ class VaeLearner(nn.Module):
         latent = posterior.draw(randn(part.chance, *posterior.mean.shape))
         flat, shaded = (x.float() for x in self.vae.decode_raw(latent))
         terms = {
-            "picture": picture_error(shaded, truth),
-            "flat": FLAT * F.smooth_l1_loss(flat, flat_truth, beta=NEAR),
-            "divergence": DIVERGENCE * posterior.divergence().float(),
+            "picture": picture_error(shaded, truth, self.weights),
+            "flat": self.weights.flat * F.smooth_l1_loss(flat, flat_truth, beta=NEAR),
+            "divergence": self.weights.divergence * posterior.divergence().float(),
         }
         return shaded, terms
 
@@ -68,10 +83,10 @@ class ContextLearner(nn.Module):
     The squared error makes the guess the mean of the latents that fit, round which the denoiser's path lies.
     """
 
-    def __init__(self, net: StablePaint) -> None:
+    def __init__(self, net: StablePaint, weights: PaintLossWeights, colours: LossWeights) -> None:
         super().__init__()
         self.context, self.frozen = net.context, [net]
-        self.weights = LossWeights()
+        self.weights, self.colours = weights, colours
 
     def forward(self, part: Part) -> dict[str, Tensor]:
         """The terms."""
@@ -82,9 +97,9 @@ class ContextLearner(nn.Module):
         guess = self.context(guides).float()
         painted = net.paint(guess)
         out = ModelOutputs(painted.flat.float(), painted.shaded.float())
-        _, terms = total_loss(out, batch, self.weights, 0.5, part.over)
+        _, terms = total_loss(out, batch, self.colours, 0.5, part.over)
         error = ((guess - truth) ** 2 * (1 - guides.known)).mean()
-        return {"latent": LATENT * error, **{k: COLOURS * t for k, t in terms.items()}}
+        return {"latent": self.weights.latent * error, **{k: self.weights.colours * t for k, t in terms.items()}}
 
 
 class DenoiserLearner(nn.Module):

@@ -19,9 +19,9 @@ from engine.models.base import ModelOutputs
 from training.data.dataset import Recipe
 from training.data.synthesis import TrainingBatch
 from training.losses.critic import critic_loss
-from training.losses.oklab import LossWeights, shading_alone, total_loss
+from training.losses.oklab import shading_alone, total_loss
 from training.recipes.thesis import ThesisRun, ThesisTrainConfig
-from training.runs.config import Phase
+from training.runs.config import LossWeights, Phase
 from training.runs.parts import Part
 
 
@@ -31,13 +31,9 @@ class StencilConfig(ThesisTrainConfig):
 
     Attributes:
         guide: teach the flat picture against the simplified illustration as well; off only for the ablation.
-        guide_start: weight of the guide's loss at the start of the thesis recipe,
-        guide_end: and at its end. The thesis found that it must be small, or pictures come out flat.
     """
 
     guide: bool = True
-    guide_start: float = 0.1
-    guide_end: float = 0.01
 
 
 PRESETS = {
@@ -49,7 +45,6 @@ PRESETS = {
         phases=(Phase(0.5, 192, 96, 1.0, 2.4), Phase(0.8, 288, 48, 1.0, 2.0), Phase(1.0, 448, 24, 1.0, 1.4)),
         steps=30_000,
         adversarial_from=0.7,
-        ema=0.9995,
         workers=14,
         bf16=True,
     ),
@@ -61,8 +56,11 @@ PRESETS = {
         lr=1e-4,
         weight_decay=0.0,
         warmup=0,
+        warmdown=0.0,
         adversarial_from=0.0,
         adversarial=1e-4,
+        # The thesis found that the guide must be small, or pictures come out flat.
+        losses=LossWeights(guide_start=0.1, guide_end=0.01),
         as_published=True,
         content="own",
         workers=8,
@@ -83,20 +81,16 @@ def guide_error(flat: Tensor, batch: TrainingBatch) -> Tensor:
     return (((flat - batch.flat) * batch.inputs.mask) ** 2).mean()
 
 
-def guide_weight(config: StencilConfig, progress: float) -> float:
-    """Weight of the guide's loss, falling on a straight line; ``progress`` in [0, 1]. 0 without a guide."""
-    return config.guide_start + (config.guide_end - config.guide_start) * progress if config.guide else 0.0
-
-
 class StencilTorchRun(ThesisRun):
     """The generator with its guide, and late in the run a critic."""
 
     def __init__(self, folder: Path, shards: Path, config: StencilConfig, **options: Any) -> None:
+        if not config.guide:
+            config = replace(config, losses=replace(config.losses, guide_start=0.0, guide_end=0.0))
         if config.as_published and not config.guide:
             config = replace(config, model={**config.model, "guide": False})
         super().__init__(folder, shards, config, **options)
         self.stencil = config
-        self.weights = LossWeights() if config.guide else LossWeights(guide_start=0.0, guide_end=0.0)
         self.critic: nn.Module | None = None
         if config.adversarial_from < 1:
             self.critic = self.new_critic()
@@ -117,22 +111,26 @@ class StencilTorchRun(ThesisRun):
             "optimiser", parts, lambda part: self._pleasing_colours(critic, part), clip=self.clip
         )
 
+    def held_out_terms(self, part: Part) -> dict[str, Tensor]:
+        """The generator's terms without the critic, weighted as at the end of the run."""
+        return self._loss(self.predict(part.batch, self.net), part, 1.0)[1]
+
     def _colours(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss by itself."""
-        return self._loss(self.outputs(part), part)
+        return self._loss(self.outputs(part), part, self.progress)
 
-    def _loss(self, out: ModelOutputs, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, out: ModelOutputs, part: Part, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         if not self.stencil.as_published:
-            return total_loss(out, part.batch, self.weights, self.progress, part.over)
+            return total_loss(out, part.batch, self.config.losses, progress, part.over)
         terms = {"content": self.content(composite(out.shaded, part.batch), part.batch.target)}
         if self.stencil.guide:
-            terms["guide"] = guide_weight(self.stencil, self.progress) * guide_error(out.flat, part.batch)
+            terms["guide"] = self.config.losses.guide(progress) * guide_error(out.flat, part.batch)
         return torch.stack(list(terms.values())).sum(), terms
 
     def _pleasing_colours(self, critic: nn.Module, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss with what the critic thinks of its pictures."""
         out = self.outputs(part)
-        loss, terms = self._loss(out, part)
+        loss, terms = self._loss(out, part, self.progress)
         critic.requires_grad_(False)
         fake = self._as_judged(part.batch, out.shaded if self.stencil.as_published else shading_alone(out))
         score: Tensor = -critic(fake, part.batch.inputs).mean() * self.config.adversarial

@@ -15,12 +15,12 @@ from engine.models.components.local_features import FEATURE_NETS, Illustration2V
 from training.features.weights import OWN_ENCODER, load_encoder, tensors_digest
 from training.losses.content import Content, LoadedContent, load_content
 from training.losses.critic import Critic, ThesisCritic
-from training.runs.config import TrainConfig
-from training.runs.run import Run
+from training.recipes.colouring import ColouringRun
+from training.runs.config import ColouringConfig
 
 
 @dataclass(frozen=True)
-class ThesisTrainConfig(TrainConfig):
+class ThesisTrainConfig(ColouringConfig):
     """A run of PaintsTorch or StencilTorch.
 
     Attributes:
@@ -53,12 +53,12 @@ class Eyes:
     content: LoadedContent
     features: dict[str, Tensor] | None
 
-    def fill(self, run: Run) -> None:
+    def fill(self, run: ColouringRun) -> None:
         """Give the generator of a run the weights of its local features."""
         local = getattr(run.net, "local", None)
         if self.features is not None and isinstance(local, LocalFeatures):
             local.network.load_state_dict(self.features)
-            run.average = {k: t.detach().clone() for k, t in run.net.state_dict().items()}
+            run.averages.restart()
 
 
 def open_eyes(config: C, content_weights: Path | None, features_weights: Path | None) -> tuple[C, Eyes]:
@@ -110,7 +110,7 @@ def _features(name: str, path: Path | None) -> tuple[dict[str, Any], dict[str, T
     return features_config(name), tensors
 
 
-class ThesisRun(Run):
+class ThesisRun(ColouringRun):
     """A run of PaintsTorch or StencilTorch, as published or with losses of our own.
 
     Args:
@@ -140,16 +140,20 @@ class ThesisRun(Run):
         self.content: Content = eyes.content.to(self.device)
         self.as_published = config.as_published
         if config.as_published:
-            self.optimisers["optimiser"] = torch.optim.Adam(self.net.parameters(), lr=config.lr, betas=(0.5, 0.9))
+            self.optimisers["optimiser"] = torch.optim.Adam(
+                self.net.parameters(), lr=config.lr, betas=(0.5, 0.9), fused=True
+            )
         else:
             self.optimisers["optimiser"] = torch.optim.AdamW(
-                self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay
+                self.net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
             )
 
     def join(self, name: str, network: nn.Module) -> None:
         """Let a network beside the generator take part, with an optimiser of its own."""
         self.networks[name] = network.to(self.device)
-        self.optimisers[f"{name}_optimiser"] = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.9))
+        self.optimisers[f"{name}_optimiser"] = torch.optim.Adam(
+            network.parameters(), lr=1e-4, betas=(0.5, 0.9), fused=True
+        )
 
     def new_critic(self) -> nn.Module:
         """A critic of the recipe, not trained yet."""
@@ -162,7 +166,3 @@ class ThesisRun(Run):
     def clip(self) -> float:
         """The greatest norm of the generator's gradient; 0 = any, as published."""
         return 0.0 if self.as_published else 1.0
-
-    def learning_rate(self) -> float:
-        """Constant as published, else a half cosine."""
-        return self.config.lr if self.as_published else super().learning_rate()

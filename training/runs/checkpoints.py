@@ -30,10 +30,10 @@ Optimisers = dict[str, torch.optim.Optimizer]
 
 
 def pack_tensors(
-    networks: dict[str, nn.Module], optimisers: Optimisers, average: dict[str, Tensor]
+    networks: dict[str, nn.Module], optimisers: Optimisers, averages: dict[float, dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     """All that a run has learnt, under one name each."""
-    tensors = {f"average.{k}": t for k, t in average.items()}
+    tensors = {f"average {width}.{k}": t for width, average in averages.items() for k, t in average.items()}
     for name, network in networks.items():
         tensors |= {f"{name}.{k}": t for k, t in network.state_dict().items()}
     for name, optimiser in optimisers.items():
@@ -43,7 +43,10 @@ def pack_tensors(
 
 
 def unpack_tensors(
-    tensors: dict[str, Tensor], networks: dict[str, nn.Module], optimisers: Optimisers, average: dict[str, Tensor]
+    tensors: dict[str, Tensor],
+    networks: dict[str, nn.Module],
+    optimisers: Optimisers,
+    averages: dict[float, dict[str, Tensor]],
 ) -> None:
     """Put back what ``pack_tensors`` made, in the layout of the weights, so that sums come out the same to the bit.
 
@@ -57,8 +60,9 @@ def unpack_tensors(
     try:
         for name, network in networks.items():
             network.load_state_dict(part(name))
-        for key, tensor in part("average").items():
-            average[key].copy_(tensor)
+        for width, average in averages.items():
+            for key, tensor in part(f"average {width}").items():
+                average[key].copy_(tensor)
         for name, optimiser in optimisers.items():
             numbered = [p for group in optimiser.param_groups for p in group["params"]]
             values: dict[int, dict[str, Tensor]] = {}

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from engine.errors import ColorizeError
 from training.data.dataset import DEFAULT_RECIPE, Recipe
+from training.runs.schedule import steps_of
 
 
 @dataclass(frozen=True)
@@ -25,47 +26,37 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run.
+    """What decides any run.
 
     Attributes:
-        architecture: key of the registry.
-        model: configuration of the architecture; its defaults when empty.
-        phases: crop sizes over the run.
+        phases: crop sizes and batches over the run.
         steps: optimiser steps in all.
-        lr: peak learning rate of AdamW, after warm-up, falling along a half cosine.
-        adversarial_from: part of the run after which the critic joins; 1 = never.
-        adversarial: weight of the critic's score in the generator's loss.
-        ema: decay of the averaged weights that are kept.
-        workers: processes that cut crops, per process that trains.
-        bf16: run the network in bfloat16 where the device is a GPU.
-        recipe: how samples are made from pictures.
-        extractor: key of ``training.data.extractors.EXTRACTORS``.
+        epochs: in place of ``steps``, how often each sample is seen.
+        lr: peak learning rate of AdamW, reached after ``warmup`` steps and kept until the warm-down.
+        warmdown: last part of the run, in [0, 1], in which the rate falls to almost 0; 0 = it never falls.
+        averages: widths of the averaged weights, see ``training.runs.averages``; the best by held-out loss is kept.
+        workers: processes that load samples, per process that trains.
         batch: samples a step of the first phase, with those of the others in proportion; None = as ``phases`` say.
         accumulate: parts in which each process computes its share of a batch, one after the other; fewer where they
             would not be equal.
         compile: compile the model with ``torch.compile``.
-        stream: read the pictures from the shards as they are needed, as sets larger than memory are.
+        bf16: run the network in bfloat16 where the device is a GPU.
     """
 
-    architecture: str = "stenciltorch-compact"
-    model: dict[str, Any] = field(default_factory=dict)
     phases: tuple[Phase, ...] = ()
     steps: int = 10_000
+    epochs: float | None = None
     lr: float = 1.2e-3
     weight_decay: float = 1e-3
     warmup: int = 200
-    ema: float = 0.998
-    adversarial_from: float = 1.0
-    adversarial: float = 0.02
+    warmdown: float = 0.25
+    averages: tuple[float, ...] = (0.05, 0.1)
     seed: int = 1
     workers: int = 1
-    bf16: bool = False
-    recipe: Recipe = DEFAULT_RECIPE
-    extractor: str = "default"
     batch: int | None = None
     accumulate: int = 1
     compile: bool = False
-    stream: bool = False
+    bf16: bool = False
 
     @property
     def scaled_phases(self) -> tuple[Phase, ...]:
@@ -76,12 +67,73 @@ class TrainConfig:
         return tuple(replace(p, batch=max(1, round(p.batch * scale))) for p in self.phases)
 
 
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the colour losses' terms (``training.losses.oklab``); that of the guide changes on a straight line.
+
+    Attributes:
+        shaded: of the shaded picture.
+        guide_start: of the flat picture at the start of the run,
+        guide_end: and at its end.
+        shading: of light and shade,
+        gradient: and of their slopes.
+        hint: of the colours under the strokes.
+    """
+
+    shaded: float = 1.0
+    guide_start: float = 1.5
+    guide_end: float = 0.7
+    shading: float = 2.0
+    gradient: float = 1.0
+    hint: float = 1.0
+
+    def guide(self, progress: float) -> float:
+        """Weight of the flat picture; ``progress`` of the run in [0, 1]."""
+        return self.guide_start + (self.guide_end - self.guide_start) * progress
+
+
+@dataclass(frozen=True)
+class ColouringConfig(TrainConfig):
+    """What decides a run that learns to colour crops.
+
+    Attributes:
+        architecture: key of the registry.
+        model: configuration of the architecture; its defaults when empty.
+        adversarial_from: part of the run after which the critic joins; 1 = never.
+        adversarial: weight of the critic's score in the generator's loss.
+        losses: weights of the colour losses.
+        recipe: how samples are made from pictures.
+        extractor: key of ``training.data.extractors.EXTRACTORS``.
+        stream: read the pictures from the shards as they are needed, as sets larger than memory are.
+    """
+
+    architecture: str = "stenciltorch-compact"
+    model: dict[str, Any] = field(default_factory=dict)
+    adversarial_from: float = 1.0
+    adversarial: float = 0.02
+    losses: LossWeights = LossWeights()
+    recipe: Recipe = DEFAULT_RECIPE
+    extractor: str = "default"
+    stream: bool = False
+
+
 C = TypeVar("C", bound=TrainConfig)
 
 
 def with_batch(config: C, batch: int) -> C:
     """The same run with ``batch`` samples a step in its first phase, and those of the others in proportion."""
     return replace(config, batch=batch)
+
+
+def with_epochs(config: C, length: int) -> C:
+    """The same run with as many steps as its ``epochs`` of ``length`` samples need; without epochs it stays.
+
+    Raises:
+        ValueError: ``epochs`` is not above 0.
+    """
+    if config.epochs is None:
+        return config
+    return replace(config, steps=steps_of(config.epochs, length, config.scaled_phases))
 
 
 def parts_of(rows: int, most: int) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.errors import ColorizeError
@@ -58,18 +59,22 @@ def _sum(x: Tensor) -> Tensor:
     return total
 
 
-class SyncedNorm(nn.BatchNorm2d):
+class SyncedNorm(_BatchNorm):
     """BatchNorm over the samples of all processes; torch's SyncBatchNorm, which does this, knows CUDA alone."""
 
+    def _check_input_dim(self, _: Tensor) -> None:
+        """BxC and BxCxHxW are taken alike."""
+
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise BxCxHxW; all processes have equal B, H and W."""
+        """Normalise BxC or BxCxHxW; all processes have equal B, H and W."""
         if not self.training:
             usual: Tensor = super().forward(x)
             return usual
         count = x.numel() // x.shape[1] * dist.get_world_size()
-        mean = _sum(x.sum((0, 2, 3))) / count
-        centred = x - mean.view(1, -1, 1, 1)
-        variance = _sum((centred**2).sum((0, 2, 3))) / count
+        others, shape = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+        mean = _sum(x.sum(others)) / count
+        centred = x - mean.view(shape)
+        variance = _sum((centred**2).sum(others)) / count
         with torch.no_grad():
             momentum = 0.0 if self.momentum is None else self.momentum
             if self.running_mean is not None and self.running_var is not None:
@@ -78,7 +83,7 @@ class SyncedNorm(nn.BatchNorm2d):
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return centred * scale.view(shape) + self.bias.view(shape)
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,16 @@ class Team:
             dist.all_reduce(total)
         return total
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """All processes' rows in their order, with gradients: (world * N)xD of NxD, alike N everywhere; all must ask.
+
+        Where every process computes the same loss of them, the averaged gradients are those of one process.
+        """
+        if self.world == 1:
+            return rows
+        before, after = self.rank * len(rows), (self.world - 1 - self.rank) * len(rows)
+        return _sum(nn.functional.pad(rows, (0, 0, before, after)))
+
     def union(self, numbers: set[int]) -> set[int]:
         """All processes' whole numbers together; all must ask."""
         if self.world == 1:
@@ -159,7 +174,7 @@ class Team:
             return together
         for parent in list(network.modules()):
             for name, child in parent.named_children():
-                if isinstance(child, nn.BatchNorm2d):
+                if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
                     synced = SyncedNorm(child.num_features, child.eps, child.momentum)
                     synced.load_state_dict(child.state_dict())
                     setattr(parent, name, synced)

@@ -18,6 +18,8 @@ from engine.errors import ColorizeError
 
 HARMLESS = ("accumulate", "compile", "workers")
 """Settings that may change on --resume: the samples and what is learnt from them stay the same, to rounding."""
+LENGTH = ("steps", "epochs")
+"""Settings that may change on --resume where the run becomes longer."""
 
 
 def git_revision() -> str:
@@ -80,11 +82,20 @@ def settings(config: object, data: dict[str, Any]) -> str:
     return json.dumps({**asdict(config), "data": data})  # type: ignore[call-overload]
 
 
-def check_settings(folder: Path, stored: str, config: object, data: dict[str, Any]) -> list[str]:
+def check_settings(
+    folder: Path, stored: str, config: object, data: dict[str, Any], no_extension: str = ""
+) -> list[str]:
     """Compare settings with the stored ones of the run in a folder.
 
+    Args:
+        folder: of the run.
+        stored: its settings so far.
+        config: the settings it is to go on with.
+        data: what it learns from.
+        no_extension: why the run cannot be made longer; empty where it can.
+
     Returns:
-        A line for every change that does no harm.
+        A line for every change that is taken.
 
     Raises:
         ColorizeError: other settings differ.
@@ -95,12 +106,14 @@ def check_settings(folder: Path, stored: str, config: object, data: dict[str, An
     before |= {k: usual[k] for k in now if k not in before and k in usual}
     changed = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
     said = {k: f"{k} was {before.get(k)}, now {now.get(k)}" for k in changed}
-    refused = [line for key, line in said.items() if key not in HARMLESS]
-    if refused:
+    longer = not no_extension and float(str(now["steps"])) > float(str(before["steps"]))
+    taken = (*HARMLESS, *(LENGTH if longer else ()))
+    if any(key not in taken for key in said):
+        why = f" ({no_extension or 'a run can become longer, not shorter'})" if "steps" in said and not longer else ""
         about = folder / "run.json"
         begun = f" (`{_read(about)['starts'][0]['command']}`)" if about.exists() else ""
         raise ColorizeError(
-            f"{folder} was begun with other settings: {'; '.join(refused)}",
+            f"{folder} was begun with other settings: {'; '.join(said.values())}{why}",
             f"resume with the options of its beginning{begun}, or name another folder",
         )
     return list(said.values())

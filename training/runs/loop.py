@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from training.data.stream import name_damaged
 from training.runs.folder import Journal, record_start
 from training.runs.memory import too_large
 from training.runs.stopping import Stop
@@ -20,14 +20,38 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 20
 """Steps between two lines of the log."""
-SHOW_EVERY = 100
-"""Steps between two lines for the user."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: steps done.
+        steps: in all.
+        samples: seen since this start.
+        seconds: since this start, without measuring and saving.
+        size: of the present crops in pixels.
+        skipped: steps skipped so far.
+        terms: of the losses, where this step has some for the log.
+    """
+
+    step: int
+    steps: int
+    samples: int
+    seconds: float
+    size: int
+    skipped: int
+    terms: dict[str, float]
+
+
+Show = Callable[[Progress], None]
 
 
 class Damage:
     """Pictures of the shards that could not be read and were left out: those of this start, each once."""
 
-    def __init__(self, run: Run, journal: Journal | None) -> None:
+    def __init__(self, run: Run[Any], journal: Journal | None) -> None:
         self.run, self.journal = run, journal
         self.found: set[int] = set()
         self.told: set[int] = set()
@@ -41,7 +65,7 @@ class Damage:
     def tell(self) -> Iterator[str]:
         """Log and name what is new in all processes; all must ask."""
         known = self.run.team.union(self.found)
-        yield from self.name([name_damaged(self.run.data, n) for n in sorted(known - self.told)])
+        yield from self.name([self.run.name_damaged(n) for n in sorted(known - self.told)])
         self.told = known
 
     def name(self, names: list[str]) -> Iterator[str]:
@@ -58,66 +82,101 @@ class Damage:
             yield f"{len(self.names)} pictures or shards could not be read and were left out; log.jsonl names them"
 
 
-def train(run: Run, max_minutes: float, save_minutes: float) -> Iterator[str]:
+class Loop:
+    """A run on its way.
+
+    Args:
+        run: the run.
+        journal: where it is logged, in the process that does.
+        max_minutes: the longest it may take.
+        save_minutes: between two checkpoints.
+        show: is told how far it is.
+    """
+
+    def __init__(
+        self, run: Run[Any], journal: Journal | None, max_minutes: float, save_minutes: float, show: Show | None
+    ) -> None:
+        self.run, self.journal, self.show = run, journal, show
+        self.begun = self.saved = time.monotonic()
+        self.end, self.save_seconds = self.begun + max_minutes * 60, save_minutes * 60
+        self.damage = Damage(run, journal)
+        self.spent, self.first, self.away = run.seconds, (run.step, run.samples), 0.0
+
+    def save(self, *, last: bool = False, sheets: bool = True) -> None:
+        """Write a checkpoint, log what was measured for it, and draw sheets."""
+        before = time.monotonic()
+        numbers = self.run.save()
+        if self.journal is not None and numbers:
+            self.journal.write({"step": self.run.step}, numbers)
+        if sheets and self.run.team.leads:
+            self.run.sheets(last=last)
+        self.saved = time.monotonic()
+        self.away += self.saved - before
+
+    def steps(self, stop: Stop) -> Iterator[str]:
+        """Train until the end or until something asks to stop."""
+        run = self.run
+        over = run.team.any(self.begun >= self.end)
+        while run.step < run.config.steps and not over:
+            phase = run.phase()
+            if run.step > self.first[0]:
+                # Larger crops come: should they not fit the GPU, nothing is lost.
+                self.save(sheets=False)
+            for raw in run.batches(phase):
+                self.damage.see(raw)
+                terms = _step(run, raw, phase)
+                now = time.monotonic()
+                run.seconds = self.spent + now - self.begun
+                if run.step % LOG_EVERY == 0:
+                    yield from self.damage.tell()
+                self._tell(terms, phase, now)
+                # All do the same: stop when one has to, and save when one is due.
+                wish = 2.0 if now > self.end or stop.asked is not None else float(now - self.saved > self.save_seconds)
+                wish = run.team.widest(torch.tensor(wish))
+                if wish == 1:
+                    self.save()
+                over = wish == 2
+                if over or run.step >= run.config.steps or run.phase() != phase:
+                    break
+        yield from self.damage.tell()
+
+    def _tell(self, terms: dict[str, float], phase: Phase, now: float) -> None:
+        run = self.run
+        if terms and self.journal is not None:
+            record = {"step": run.step, "samples": run.samples, "seconds": round(run.seconds, 1)}
+            self.journal.write(record | {"skipped": run.finiteness.skipped}, {**terms, "lr": run.learning_rate()})
+        if self.show is not None and run.team.leads:
+            seen, seconds = run.samples - self.first[1], now - self.begun - self.away
+            skipped = run.finiteness.skipped
+            self.show(Progress(run.step, run.config.steps, seen, seconds, phase.size, skipped, terms))
+
+
+def train(run: Run[Any], max_minutes: float, save_minutes: float, show: Show | None = None) -> Iterator[str]:
     """See ``Run.train``."""
     journal = None
     if run.team.leads:
         start = {"step": run.step, "processes": run.team.world, "device": run.device.type}
         record_start(run.folder, run.config, run.about, start)
         journal = Journal(run.folder, run.step)
-    damage = Damage(run, journal)
     try:
-        yield from damage.name(run.data.left_out)
+        loop = Loop(run, journal, max_minutes, save_minutes, show)
+        yield from loop.damage.name(run.left_out)
         with Stop(run.team.world > 1) as stop:
-            yield from _steps(run, journal, damage, stop, max_minutes, save_minutes)
-        run.save()
-        for hints in (0, 4, 12, 40):
-            run.sheet(hints)
+            yield from loop.steps(stop)
+        loop.save(last=True)
     finally:
         if journal is not None:
             journal.close()
-    yield from damage.sum_up()
+    yield from loop.damage.sum_up()
+    if run.finiteness.skipped:
+        yield f"{run.finiteness.skipped} steps were skipped: their loss or gradient was not a finite number"
     why = f" on {stop.asked}" if stop.asked else ""
     yield f"stopped{why} at step {run.step} of {run.config.steps}; weights in {run.folder / 'weights.safetensors'}"
     if run.step < run.config.steps:
         yield "go on with the same command and --resume"
 
 
-def _steps(
-    run: Run, journal: Journal | None, damage: Damage, stop: Stop, max_minutes: float, save_minutes: float
-) -> Iterator[str]:
-    begun = saved = time.monotonic()
-    end, spent, first = begun + max_minutes * 60, run.seconds, run.step
-    over = run.team.any(begun >= end)
-    while run.step < run.config.steps and not over:
-        phase = run.phase()
-        if run.step > first:
-            # Larger crops come: should they not fit the GPU, nothing is lost.
-            run.save()
-        for raw in run.batches(phase):
-            damage.see(raw)
-            terms = _step(run, raw, phase)
-            now = time.monotonic()
-            run.seconds = spent + now - begun
-            if run.step % LOG_EVERY == 0:
-                yield from damage.tell()
-            if terms and journal is not None:
-                journal.write({"step": run.step, "samples": run.samples, "seconds": round(run.seconds, 1)}, terms)
-            if run.step % SHOW_EVERY == 0:
-                shown = " ".join(f"{k} {v:.3f}" for k, v in terms.items())
-                yield f"step {run.step}/{run.config.steps} {now - begun:.0f} s {phase.size} px: {shown}"
-            if now - saved > save_minutes * 60:
-                saved = now
-                run.save()
-                run.sheet(12)
-                run.sheet(0)
-            over = run.team.any(now > end or stop.asked is not None)
-            if over or run.phase() != phase:
-                break
-    yield from damage.tell()
-
-
-def _step(run: Run, raw: dict[str, Tensor], phase: Phase) -> dict[str, float]:
+def _step(run: Run[Any], raw: dict[str, Tensor], phase: Phase) -> dict[str, float]:
     """One step, or what to do where it does not fit the GPU."""
     try:
         return run.train_step(raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from training.runs.run import Run
 
 
-def too_large(run: Run, raw: dict[str, Tensor], phase: Phase, said: str) -> ColorizeError:
+def too_large(run: Run[Any], raw: dict[str, Tensor], phase: Phase, said: str) -> ColorizeError:
     """Try smaller batches after a step ran out of memory; the run must not be gone on with.
 
     Args:
@@ -24,7 +24,7 @@ def too_large(run: Run, raw: dict[str, Tensor], phase: Phase, said: str) -> Colo
         phase: of the run.
         said: torch's message.
     """
-    rows = len(raw["target"])
+    rows = len(next(iter(raw.values())))
     cause = f"a batch of {rows} crops of {phase.size} px does not fit the memory of {run.device} ({said})"
     fits = next((n for n in _halves(rows) if _works(run, {k: t[:n] for k, t in raw.items()}, 1)), 0)
     if not fits:
@@ -36,7 +36,8 @@ def too_large(run: Run, raw: dict[str, Tensor], phase: Phase, said: str) -> Colo
     fewer = f"begin in another folder with --batch {first} --init {run.folder / 'weights.safetensors'}"
     parts = next(n for n in range(2, rows + 1) if rows % n == 0 and rows // n <= fits)
     same = f"go on with --resume --accumulate {parts}, which computes the same batch in {parts} parts, or "
-    return ColorizeError(f"{cause}; {fits} fit (tried)", (same if _works(run, raw, parts) else "") + fewer)
+    works = run.in_parts and _works(run, raw, parts)
+    return ColorizeError(f"{cause}; {fits} fit (tried)", (same if works else "") + fewer)
 
 
 def _halves(rows: int) -> list[int]:
@@ -47,7 +48,7 @@ def _halves(rows: int) -> list[int]:
     return sizes
 
 
-def _works(run: Run, raw: dict[str, Tensor], parts: int) -> bool:
+def _works(run: Run[Any], raw: dict[str, Tensor], parts: int) -> bool:
     """Whether a step fits; alone, because the other processes wait elsewhere."""
     for optimiser in run.optimisers.values():
         optimiser.zero_grad(set_to_none=True)

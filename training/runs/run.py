@@ -1,110 +1,168 @@
-"""One training run in one folder, whatever the model: networks, loop, averaged weights, resumable state."""
+"""One training run in one folder, whatever is learnt: networks, optimisers, averages, resumable state, log, weights.
+
+A recipe says what is in a batch (``batches``, ``parts``), what a step on it is (``optimise``), how good the network is
+on held-out data (``held_out``), and how finished weights are written (``write_weights``).
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from engine.models.base import ModelOutputs
-from engine.models.checkpoint import read_tensors, save_model
-from engine.models.registry import ARCHITECTURES, parse_config
-from training.data.chance import Chance, Rows
-from training.data.dataset import Crops, Cutter
-from training.data.stream import MEMORY_MB, ShardStream, make_loader, open_shards
-from training.data.synthesis import TrainingBatch, make_batch
-from training.losses.oklab import weight_sums
-from training.recipes.sheets import write_sheet
+from engine.errors import ColorizeError
+from engine.models.checkpoint import read_tensors
+from training.runs.averages import Averages, Weights
 from training.runs.checkpoints import KEEP, Checkpoints, State, pack_tensors, unpack_tensors
-from training.runs.config import Phase as Phase
-from training.runs.config import TrainConfig as TrainConfig
-from training.runs.config import check_shares, parts_of
+from training.runs.config import Phase, TrainConfig, check_shares, parts_of
 from training.runs.distributed import SyncedNorm, Team
-from training.runs.distributed import pick_device as pick_device
-from training.runs.folder import check_settings, settings
-from training.runs.folder import git_revision as git_revision
-from training.runs.loop import LOG_EVERY as LOG_EVERY
-from training.runs.loop import train
-from training.runs.parts import Part, over_all, split_batch, take_rows
-from training.runs.stopping import leave_to_parent
+from training.runs.finiteness import LARGEST_HALF, Finiteness, not_finite
+from training.runs.folder import check_settings, git_revision, settings
+from training.runs.loop import LOG_EVERY, Show, train
+from training.runs.schedule import trapezoid
+
+Raw = dict[str, Tensor]
+"""A batch as a loader gives it: tensors of equally many samples."""
+P = TypeVar("P")
+"""A part of a batch, ready for the networks."""
 
 
-class Run(ABC):
-    """One training run in one folder: state, loop and files; a subclass adds networks and says what a step is.
+def rows_of(raw: Raw) -> int:
+    """Samples of a batch."""
+    return len(next(iter(raw.values())))
+
+
+class Run(ABC, Generic[P]):
+    """One training run in one folder: state, loop and files.
 
     Args:
         folder: of the run.
-        shards: packed art.
+        net: what is trained, made after ``torch.manual_seed(config.seed)``.
         config: what decides it.
-        limit: use only this many pictures.
+        about: what it learns from, for the settings; ``digest`` among it.
+        averaged: the part of ``net`` whose averages are kept; all of it by default.
         team: the processes that share it.
         keep: checkpoints to keep.
 
     Attributes:
-        net: the model that is trained.
-        average: its averaged weights, which are kept.
+        net: the network that is trained.
+        averages: its averaged weights.
         networks: everything that is trained, by the name its state is kept under; ``net`` among them.
-        optimisers: by name.
-        step: optimiser steps of the model so far.
+        optimisers: by name; fused, because they are told on the device to skip a step.
+        step: optimiser steps so far, skipped ones too.
         samples: samples seen so far by all processes.
         seconds: spent in training so far.
+        left_out: what could not be read of the data.
+        in_parts: whether a batch may be computed in parts.
     """
+
+    in_parts = True
 
     def __init__(
         self,
         folder: Path,
-        shards: Path,
+        net: nn.Module,
         config: TrainConfig,
-        limit: int | None = None,
+        about: dict[str, Any],
+        *,
+        averaged: nn.Module | None = None,
         team: Team | None = None,
         keep: int = KEEP,
     ) -> None:
-        self.folder, self.team = folder, team or Team()
+        self.folder, self.team, self.config, self.about = folder, team or Team(), config, about
         self.device = self.team.device
-        self.data = open_shards(shards, limit, 0.0 if config.stream else MEMORY_MB)
-        if isinstance(self.data, ShardStream):
-            # A stream knows no other order.
-            config = replace(config, stream=True, recipe=replace(config.recipe, order="epochs"))
-        self.config = config
         check_shares(config, self.team.world)
-        self.about = {"digest": self.data.digest, "limit": limit}
-        architecture = ARCHITECTURES[config.architecture]
-        self.model_config = parse_config(architecture.config, config.model)
-        torch.manual_seed(config.seed)
-        self.net = self.team.synchronise(architecture.build(self.model_config)).to(self.device)
+        self.net = self.team.synchronise(net).to(self.device)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {k: t.detach().clone() for k, t in self.net.state_dict().items()}
+        self.averages = Averages(averaged or self.net, config.averages)
         self.networks: dict[str, nn.Module] = {"net": self.net}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.finiteness = Finiteness(self.networks, self.device)
         self.checkpoints = Checkpoints(folder, keep)
         self.step = 0
         self.samples = 0
         self.seconds = 0.0
+        self.left_out: list[str] = []
+        self.measured: dict[float, dict[str, float]] = {}
         self._shared: dict[str, nn.Module] = {}
-        self._factor = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.team.check_alike("shards or options", settings(self.config, self.about))
 
+    # --- what a recipe gives -----------------------------------------------------------------------------------------
+
     @abstractmethod
-    def optimise(self, parts: Sequence[Part]) -> dict[str, Tensor]:
+    def batches(self, phase: Phase) -> Iterator[Raw]:
+        """This process's share of the batches of one phase from the present step on."""
+
+    @abstractmethod
+    def parts(self, raw: Raw, count: int) -> list[P]:
+        """Finish this process's share of a batch on the device and split it into ``count`` parts."""
+
+    @abstractmethod
+    def optimise(self, parts: Sequence[P]) -> dict[str, Tensor]:
         """Do one step on all networks with a batch in parts; returns the terms of the losses for the log."""
 
-    def prepare(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Change a batch of ``Crops`` to what the model is for."""
-        return raw
+    @abstractmethod
+    def held_out(self) -> dict[str, float]:
+        """How good the network is as it stands, on the same held-out data each time: ``loss``, and more numbers.
+
+        It is asked of one process, in evaluation mode and without gradients. Empty where nothing is held out.
+        """
+
+    @abstractmethod
+    def write_weights(self, path: Path, weights: Weights, metadata: dict[str, str]) -> None:
+        """Write finished weights, atomically."""
+
+    def sheets(self, *, last: bool) -> None:
+        """Write pictures that show how it does, at the ``last`` step more than on the way; asked of one process."""
+
+    def before_step(self) -> None:
+        """Change what a step must find changed."""
+
+    def finished(self, weights: Weights) -> Weights:
+        """What to write of averaged weights; they may be loaded for it, see ``lent``."""
+        return weights
+
+    def adapt(self, tensors: Weights) -> Weights:
+        """Make weights of a related architecture fit this one."""
+        return tensors
+
+    def span(self) -> tuple[int, int, float]:
+        """The first step of the stretch in which the learning rate rises and falls once, its end, and its peak."""
+        return 0, self.config.steps, self.config.lr
+
+    def refuse_extension(self) -> str:
+        """Why the run cannot be made longer, or nothing."""
+        return ""
+
+    def name_damaged(self, code: int) -> str:
+        """Name what a batch's ``damaged`` stands for."""
+        raise NotImplementedError(f"these samples do not say what is damaged ({code})")
+
+    # --- state -------------------------------------------------------------------------------------------------------
 
     @property
     def progress(self) -> float:
         """Part of the run that is done, in [0, 1]."""
         return self.step / self.config.steps
+
+    def phase(self) -> Phase:
+        """The phase the next step belongs to."""
+        phases = self.config.scaled_phases
+        return next((p for p in phases if self.progress < p.until), phases[-1])
+
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        first, end, peak = self.span()
+        return peak * trapezoid(self.step - first, end - first, self.config.warmup, self.config.warmdown)
 
     def shared(self, name: str) -> nn.Module:
         """A network as it is called where its own gradients are wanted: they are averaged over all processes."""
@@ -114,27 +172,81 @@ class Run(ABC):
                 self._shared[name] = torch.compile(self._shared[name])  # type: ignore[assignment]
         return self._shared[name]
 
-    def save(self) -> None:
-        """Write the resumable state and the averaged weights, atomically; one process does for all.
+    @contextmanager
+    def lent(self, weights: Weights) -> Iterator[None]:
+        """While it is entered, the averaged part of the network has other weights, without gradients."""
+        network = self.averages.network
+        kept = {k: t.clone() for k, t in network.state_dict().items()}
+        with torch.no_grad():
+            network.load_state_dict(weights)
+            self.net.eval()
+            try:
+                yield
+            finally:
+                network.load_state_dict(kept)
+
+    def measure(self) -> dict[str, float]:
+        """Measure every average on held-out data and choose the best; returns numbers for the log.
+
+        One process measures; all must ask, so that all choose alike.
+        """
+        widths = list(self.averages.tensors)
+        if self.team.leads:
+            self.measured = {}
+            for width, weights in self.averages.tensors.items():
+                with self.lent(weights):
+                    self.measured[width] = self.held_out()
+            self.averages.choose({w: found.get("loss", math.inf) for w, found in self.measured.items()})
+        chosen = widths.index(self.averages.chosen) if self.team.leads else 0
+        self.averages.chosen = widths[int(self.team.widest(torch.tensor(float(chosen))))]
+        return {f"held_out/{name}/{w}": v for w, found in self.measured.items() for name, v in found.items()}
+
+    def save(self) -> dict[str, float]:
+        """Measure, then write the resumable state and the best averaged weights, atomically; one process does for all.
+
+        Returns:
+            What was measured, for the log.
 
         Raises:
-            ColorizeError: there is no room, or the folder cannot be written.
+            ColorizeError: there is no room, the folder cannot be written, or a number is not finite; the files of
+                before are left as they are.
         """
+        self.finiteness.check(self.step)
+        numbers = self.measure()
         if not self.team.leads:
-            return
+            return numbers
         values = {"samples": str(self.samples), "seconds": repr(self.seconds)}
+        values |= {"updates": str(self.averages.count), "skipped": str(self.finiteness.skipped)}
         values["settings"] = settings(self.config, self.about)
-        tensors = pack_tensors(self.networks, self.optimisers, self.average)
+        tensors = pack_tensors(self.networks, self.optimisers, self.averages.tensors)
+        weights = self.finished(self.averages.best)
+        self._refuse_broken(not_finite(tensors) or not_finite(weights, LARGEST_HALF))
         self.checkpoints.write(self.step, State(tensors, values))
-        metadata = {
-            "training_data": self.data.digest,
-            "licence": "CC-BY-SA-4.0",
-            "git_revision": git_revision(),
-            "training": json.dumps({"step": self.step, "samples": self.samples, "device": self.device.type}),
-        }
         path = self.folder / "weights.safetensors"
         with self.checkpoints.written(path.name):
-            save_model(path, self.average, self.config.architecture, self.model_config, metadata)
+            self.write_weights(path, weights, self.metadata())
+        return numbers
+
+    def _refuse_broken(self, broken: list[str]) -> None:
+        losses = [found["loss"] for found in self.measured.values() if "loss" in found]
+        if losses and not any(map(math.isfinite, losses)):
+            broken = [*broken, "the held-out loss"]
+        if broken:
+            raise ColorizeError(
+                f"{broken[0]} is not a finite number at step {self.step}; weights and checkpoints of before are kept",
+                "go on from the last checkpoint with --resume; where it comes again, begin anew with a lower --lr",
+            )
+
+    def metadata(self) -> dict[str, str]:
+        """What a reader of the weights may know."""
+        seen: dict[str, Any] = {"step": self.step, "samples": self.samples, "device": self.device.type}
+        seen |= {"average": self.averages.chosen, "held_out": self.measured.get(self.averages.chosen, {})}
+        return {
+            "training_data": self.about["digest"],
+            "licence": "CC-BY-SA-4.0",
+            "git_revision": git_revision(),
+            "training": json.dumps(seen),
+        }
 
     def resume(self) -> list[str]:
         """Load the newest whole state of an interrupted run; returns what there is to say, nothing where there is none.
@@ -146,10 +258,12 @@ class Run(ABC):
         self.team.check_alike("checkpoints", "none" if state is None else state.values["step"])
         if state is None:
             return []
-        said = check_settings(self.folder, state.values["settings"], self.config, self.about)
+        said = check_settings(self.folder, state.values["settings"], self.config, self.about, self.refuse_extension())
         self.step, self.samples = int(state.values["step"]), int(state.values["samples"])
         self.seconds = float(state.values["seconds"])
-        unpack_tensors(state.tensors, self.networks, self.optimisers, self.average)
+        self.averages.count = int(state.values["updates"])
+        self.finiteness.skipped = int(state.values["skipped"])
+        unpack_tensors(state.tensors, self.networks, self.optimisers, self.averages.tensors)
         return [*damaged, *said, f"resumed at step {self.step}"]
 
     def start_from(self, weights: Path) -> None:
@@ -161,91 +275,41 @@ class Run(ABC):
         """
         tensors = self.adapt({k: t.float() if t.is_floating_point() else t for k, t in read_tensors(weights).items()})
         try:
-            self.net.load_state_dict(tensors)
+            self.averages.network.load_state_dict(tensors)
         except RuntimeError as e:
             raise ValueError(f"{weights} does not fit this configuration") from e
-        self.average = {k: t.detach().clone() for k, t in self.net.state_dict().items()}
+        self.averages.restart()
 
-    def adapt(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Make weights of a related architecture fit this one; a subclass knows how."""
-        return tensors
+    # --- steps -------------------------------------------------------------------------------------------------------
 
-    def phase(self) -> Phase:
-        """The phase the next step belongs to."""
-        progress = self.step / self.config.steps
-        return next((p for p in self.config.scaled_phases if progress < p.until), self.config.scaled_phases[-1])
+    def train_step(self, raw: Raw) -> dict[str, float]:
+        """One step on this process's share of a batch; returns the loss terms now and then.
 
-    def batches(self, phase: Phase) -> Iterator[dict[str, Tensor]]:
-        """This process's share of the batches of one phase from the present step on."""
-        config = self.config
-        yield from make_loader(
-            self.data,
-            Cutter(phase.size, (phase.zoom_low, phase.zoom_high), config.recipe),
-            config.seed,
-            phase.batch // self.team.world,
-            # Sample numbers go on where the run stopped.
-            self.samples,
-            max(1, int(phase.until * config.steps) - self.step),
-            self.team.rank,
-            self.team.world,
-            config.workers,
-            self.device.type == "cuda",
-            leave_to_parent,
-        )
+        Where a loss or a gradient is not finite the networks stay as they were.
 
-    def learning_rate(self) -> float:
-        """Linear warm-up, then a half cosine to a hundredth of the peak."""
-        if self.step < self.config.warmup:
-            return self.config.lr * (self.step + 1) / self.config.warmup
-        cosine = 0.5 + 0.5 * float(torch.cos(torch.tensor(self.step / self.config.steps * torch.pi)))
-        return self.config.lr * (0.01 + 0.99 * cosine)
-
-    def finish(self, raw: dict[str, Tensor], chance: Chance) -> TrainingBatch:
-        """Make a training batch of a batch of ``Crops`` on the device."""
-        return make_batch(self.prepare(raw), chance, self.config.extractor)
-
-    def parts(self, raw: dict[str, Tensor], count: int) -> list[Part]:
-        """Finish this process's share of a batch and split it into ``count`` parts."""
-        world, rank = self.team.world, self.team.rank
-        gen = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
-        on_device = {k: t.to(self.device, non_blocking=True) for k, t in raw.items()}
-        rows = len(on_device["target"])
-        chance: Chance = gen if world == 1 else Rows(gen, rows * world, rows * rank, self.team.widest)
-        batch = self.finish(on_device, chance)
-        parts = split_batch(batch, chance, gen, count, rank, world)
-        if count * world > 1:
-            sums = [weight_sums(part.batch, self._shrinks(batch)) for part in parts]
-            whole = self.team.add_up(torch.stack([torch.stack(list(s.values())) for s in sums]).sum(0))
-            over = over_all(dict(zip(sums[0], whole, strict=True)), count * world)
-            for part in parts:
-                part.over = over
-        return parts
-
-    @torch.no_grad()
-    def _shrinks(self, batch: TrainingBatch) -> int:
-        """The whole factor by which the model's pictures are smaller than its inputs."""
-        if not self._factor:
-            self.net.eval()
-            self._factor = batch.target.shape[-1] // self.net(take_rows(batch.inputs, 0, 1)).shaded.shape[-1]
-        return self._factor
-
-    def train_step(self, raw: dict[str, Tensor]) -> dict[str, float]:
-        """One step on this process's share of a batch of ``Crops``; returns the loss terms now and then."""
-        parts = self.parts(raw, parts_of(len(raw["target"]), self.config.accumulate))
+        Raises:
+            ColorizeError: too many steps had to be skipped.
+        """
+        rows = rows_of(raw)
+        parts = self.parts(raw, parts_of(rows, self.config.accumulate))
+        self.before_step()
+        self.finiteness.begin()
         rate = self.learning_rate()
         for group in self.optimisers["optimiser"].param_groups:
             group["lr"] = rate
         self.net.train()
         terms = self.optimise(parts)
-        self.update_average()
+        self.finiteness.end()
+        self.averages.update()
         self.step += 1
-        self.samples += len(raw["target"]) * self.team.world
+        self.samples += rows * self.team.world
         if self.step % LOG_EVERY:
             return {}
+        self.finiteness.check(self.step)
         values = self.team.add_up(torch.stack(list(terms.values()))) / self.team.world
         return dict(zip(terms, values.tolist(), strict=True))
 
-    def rehearse(self, raw: dict[str, Tensor], count: int) -> None:
+    def rehearse(self, raw: Raw, count: int) -> None:
         """Do a step in ``count`` parts in this process alone, to see whether it fits; it spoils the networks."""
         self.team = Team(device=self.device)
         self._shared = dict(self.networks)
@@ -253,64 +317,44 @@ class Run(ABC):
         self.net.train(not any(isinstance(m, SyncedNorm | nn.SyncBatchNorm) for m in self.net.modules()))
         self.optimise(self.parts(raw, count))
 
-    def predict(self, batch: TrainingBatch) -> ModelOutputs:
-        """The model's pictures of a batch, in float32 also where it computes in less."""
-        with torch.autocast(self.device.type, torch.bfloat16, self.config.bf16 and self.device.type == "cuda"):
-            out: ModelOutputs = self.shared("net")(batch.inputs)
-        return replace(out, flat=out.flat.float(), shaded=out.shaded.float())
-
-    def outputs(self, part: Part) -> ModelOutputs:
-        """The model's pictures of a part, with their graph, painted once."""
-        if part.out is None:
-            part.out = self.predict(part.batch)
-            part.shaded = part.out.shaded.detach()
-        return part.out
-
-    def foresee(self, parts: Sequence[Part]) -> None:
-        """Paint what a critic is to judge before the model takes its step.
-
-        The graph of a batch in one part is kept. Of several it would take the memory that parts save, so they are
-        painted twice; what this pass adds to the statistics of normalisations is taken back.
-        """
-        if len(parts) == 1:
-            self.outputs(parts[0])
-            return
-        kept = {name: buffer.clone() for name, buffer in self.net.named_buffers()}
-        with torch.no_grad():
-            for part in parts:
-                part.shaded = self.predict(part.batch).shaded
-            for name, buffer in self.net.named_buffers():
-                buffer.copy_(kept[name])
-
     def descend(
         self,
         name: str,
-        parts: Sequence[Part],
-        loss: Callable[[Part], tuple[Tensor, dict[str, Tensor]]],
+        parts: Sequence[P],
+        loss: Callable[[P], tuple[Tensor, dict[str, Tensor]]],
         *,
         clip: float = 0.0,
     ) -> dict[str, Tensor]:
-        """One step of an optimiser on the mean loss of all parts; returns the mean terms.
+        """One step of an optimiser on the mean loss of all parts, unless loss or gradient is not finite.
 
         Args:
             name: of the optimiser; ``X_optimiser`` is the network X's.
             parts: of the batch.
             loss: of a part, with its terms.
             clip: the greatest norm of the gradient, 0 = any.
+
+        Returns:
+            The mean terms.
         """
         optimiser = self.optimisers[name]
         network = "net" if name == "optimiser" else name.removesuffix("_optimiser")
         optimiser.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
+        total = torch.zeros((), device=self.device)
         for number, part in enumerate(parts, 1):
             with self._averaging(network, number == len(parts)):
                 value, terms = loss(part)
                 (value / len(parts)).backward()  # type: ignore[no-untyped-call]
-            if network == "net":
-                part.out = None
+            total = total + value.detach()
             means = {k: means.get(k, 0) + t.detach() / len(parts) for k, t in terms.items()}
-        if clip:
-            nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], clip)
+        weights = [p for group in optimiser.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(weights, clip or math.inf)
+        bad = 1 - (norm.isfinite() & total.isfinite()).float()
+        if self.team.world > 1:
+            bad = self.team.add_up(bad).clamp(max=1)
+        self.finiteness.see(bad)
+        # What GradScaler tells a fused optimiser: with 1 it leaves weights, moments and its count of steps alone.
+        optimiser.found_inf = bad  # type: ignore[attr-defined]
         optimiser.step()
         return means
 
@@ -320,36 +364,17 @@ class Run(ABC):
         shared = getattr(shared, "_orig_mod", shared)
         return shared.no_sync() if isinstance(shared, DistributedDataParallel) and not now else nullcontext()
 
-    @torch.no_grad()
-    def update_average(self) -> None:
-        """Move the averaged weights towards the present ones, faster at the start of a run."""
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for key, tensor in self.net.state_dict().items():
-            if tensor.is_floating_point():
-                self.average[key].lerp_(tensor, 1 - decay)
-            else:
-                self.average[key].copy_(tensor)
+    def train(self, max_minutes: float, save_minutes: float = 5.0, show: Show | None = None) -> Iterator[str]:
+        """Train until the last step, for ``max_minutes``, or until SIGINT or SIGTERM; yields what there is to say.
 
-    @torch.no_grad()
-    def sheet(self, hints: int, size: int = 256) -> None:
-        """Colour held-out pictures with the averaged weights and write a sheet; one process does for all."""
-        if not self.data.held_out or not self.team.leads:
-            return
-        kept = {k: t.clone() for k, t in self.net.state_dict().items()}
-        self.net.load_state_dict(self.average)
-        self.net.eval()
-        crops = Crops(self.data.held_out, size, (1.0, 1.2), 7, hints)
-        items = [crops[i] for i in range(min(8, len(self.data.held_out)))]
-        raw = {k: torch.stack([item[k] for item in items]).to(self.device) for k in items[0]}
-        batch = make_batch(self.prepare(raw), torch.Generator(self.device).manual_seed(7))
-        write_sheet(self.folder / "sheets" / f"{self.step:06d}-{hints:02d}.png", batch, self.net(batch.inputs))
-        self.net.load_state_dict(kept)
-
-    def train(self, max_minutes: float, save_minutes: float = 5.0) -> Iterator[str]:
-        """Train until the last step, for ``max_minutes``, or until SIGINT or SIGTERM; yields lines of progress.
+        Args:
+            max_minutes: the longest.
+            save_minutes: between two checkpoints.
+            show: is called after every step with how far it is.
 
         Raises:
             OSError: the run folder cannot be written.
-            ColorizeError: a checkpoint cannot be written, the batch does not fit the GPU, or another process ended.
+            ColorizeError: a checkpoint cannot be written, the batch does not fit the GPU, too many steps had to be
+                skipped, or another process ended.
         """
-        yield from train(self, max_minutes, save_minutes)
+        yield from train(self, max_minutes, save_minutes, show)

@@ -20,7 +20,7 @@ import psutil
 import pytest
 import torch
 from click.testing import CliRunner
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import ColorizeError
 from engine.models.base import ModelOutputs
@@ -28,12 +28,12 @@ from training.cli.main import main
 from training.data.pack import pack, read_manifest
 from training.data.shards import read_index, scan
 from training.data.synthesis import TrainingBatch
-from training.losses.oklab import LossWeights, total_loss
+from training.losses.oklab import total_loss
 from training.recipes.paintstorch import PRESETS as PAINTS_PRESETS
 from training.recipes.paintstorch import PaintsTorchRun
 from training.recipes.stenciltorch import PRESETS, StencilTorchRun
 from training.runs.checkpoints import Checkpoints, State
-from training.runs.config import Phase, check_shares, parts_of, with_batch
+from training.runs.config import LossWeights, Phase, check_shares, parts_of, with_batch
 from training.runs.distributed import join
 from training.runs.parts import Part
 from training.runs.run import Run
@@ -79,7 +79,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Sheetless:
     """Draws no sheets, which take longer than the steps of a tiny network."""
 
-    def sheet(self, hints: int, size: int = 256) -> None:
+    def sheets(self, *, last: bool) -> None:
         """Nothing."""
 
 
@@ -97,7 +97,7 @@ def train(run: Run, minutes: float = 10.0) -> list[str]:
 
 def everything(run: Run) -> dict[str, Tensor]:
     """All that a run has learnt: weights of all networks, averages and the states of the optimisers."""
-    found = {f"average.{k}": t for k, t in run.average.items()}
+    found = {f"average {width}.{k}": t for width, average in run.averages.tensors.items() for k, t in average.items()}
     for name, network in run.networks.items():
         found |= {f"{name}.{k}": t for k, t in network.state_dict().items()}
     for name, optimiser in run.optimisers.items():
@@ -111,7 +111,13 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def steps_logged(folder: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["step"] for line in log_lines(folder)]
+
+
+def log_lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the log about steps."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "samples" in line]
 
 
 # --- several processes -----------------------------------------------------------------------------------------------
@@ -133,16 +139,16 @@ class InDouble(Sheetless):
         super().__init__(*arguments, **options)
         for network in self.networks.values():  # type: ignore[attr-defined]
             network.double()
-        self.average = {k: _doubled(t) for k, t in self.average.items()}  # type: ignore[has-type]
+        self.averages.restart()  # type: ignore[attr-defined]
 
     def finish(self, raw: dict[str, Tensor], chance: Any) -> TrainingBatch:
         """In float64."""
         batch: TrainingBatch = _doubled(super().finish(raw, chance))  # type: ignore[misc]
         return batch
 
-    def predict(self, batch: TrainingBatch) -> ModelOutputs:
+    def predict(self, batch: TrainingBatch, network: nn.Module | None = None) -> ModelOutputs:
         """In float64."""
-        out: ModelOutputs = self.shared("net")(batch.inputs)  # type: ignore[attr-defined]
+        out: ModelOutputs = (network or self.shared("net"))(batch.inputs)  # type: ignore[attr-defined]
         return out
 
 
@@ -191,11 +197,11 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(shards: Path,
         assert together.values["step"] == "20"
         for key, tensor in everything(alone[name]).items():
             assert torch.allclose(tensor, together.tensors[key], atol=1e-5, rtol=1e-5), (name, key)
-        one, two = ((tmp_path / n / name / "log.jsonl").read_text() for n in ("one", "two"))
-        assert [json.loads(line)["step"] for line in two.splitlines()] == [20]
-        for term, value in json.loads(one).items():
+        one, two = (log_lines(tmp_path / n / name) for n in ("one", "two"))
+        assert [line["step"] for line in two] == [20]
+        for term, value in one[0].items():
             if term != "seconds":
-                assert json.loads(two)[term] == pytest.approx(value, rel=1e-4), term
+                assert two[0][term] == pytest.approx(value, rel=1e-4), term
 
 
 def test_torchrun_shares_a_run_and_a_lost_process_ends_it_with_a_message(shards: Path, tmp_path: Path) -> None:
@@ -364,7 +370,7 @@ def test_a_log_that_went_past_the_checkpoint_is_cut_back_to_it(shards: Path, tmp
     config = replace(STENCIL, steps=2)
     train(QuickStencil(tmp_path, shards, config))
     log = tmp_path / "log.jsonl"
-    log.write_text('{"step": 2, "flat": 1.0}\n{"step": 20, "flat": 1.0}\n{"step": 40, "fl')
+    log.write_text('{"step": 2, "samples": 8}\n{"step": 20, "samples": 80}\n{"step": 40, "sam')
     again = QuickStencil(tmp_path, shards, config)
     again.resume()
     train(again)

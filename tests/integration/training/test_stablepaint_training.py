@@ -98,7 +98,8 @@ def test_each_stage_moves_its_own_network_and_no_other(tmp_path: Path, shards: P
 def test_what_follows_rests_on_the_averaged_weights_and_a_standardised_latent(tmp_path: Path, shards: Path) -> None:
     run = make(tmp_path / "run", shards)
     train(run, 4)
-    average = {k.removeprefix("vae."): t.clone() for k, t in run.average.items() if k.startswith("vae.")}
+    run.measure()
+    average = {k.removeprefix("vae."): t.clone() for k, t in run.averages.best.items() if k.startswith("vae.")}
     train(run, 1)
     used = state(run, "vae")
     measured = {"centre", "spread", "glance"}
@@ -130,6 +131,7 @@ def test_the_vae_begins_with_principal_components_and_gets_better(tmp_path: Path
     parts = run.parts(next(iter(run.batches(run.phase()))), 1)
     errors = []
     for _ in range(25):
+        run.before_step()
         errors.append(float(run.optimise(parts)["picture"]))
         if run.step == 0:
             run.net.eval()

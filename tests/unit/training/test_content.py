@@ -23,7 +23,7 @@ from training.features.objective import TEMPERATURE, contrast, guess_error
 from training.features.views import turn_hue
 from training.features.weights import OWN_ENCODER
 from training.losses.content import CONTENTS, encoder_content, in_features, load_content, pixels
-from training.recipes.stenciltorch import PRESETS, composite, guide_error, guide_weight
+from training.recipes.stenciltorch import PRESETS, composite, guide_error
 
 SMALL = EncoderConfig((4, 6, 8, 10))
 
@@ -133,9 +133,8 @@ def test_the_guide_is_judged_inside_the_mask_and_its_error_shared_over_the_whole
 
 
 def test_the_guides_weight_falls_on_a_straight_line() -> None:
-    config = replace(PRESETS["thesis"], guide_start=0.4, guide_end=0.1)
-    assert [guide_weight(config, p) for p in (0, 0.5, 1)] == pytest.approx([0.4, 0.25, 0.1])
-    assert guide_weight(replace(config, guide=False), 0.5) == 0
+    losses = replace(PRESETS["thesis"].losses, guide_start=0.4, guide_end=0.1)
+    assert [losses.guide(p) for p in (0, 0.5, 1)] == pytest.approx([0.4, 0.25, 0.1])
 
 
 def test_contrast_of_pairs_that_are_alike_and_otherwise_orthogonal_has_a_closed_form() -> None:

@@ -11,7 +11,6 @@ from engine.models.base import ModelInputs, ModelOutputs
 from training.data.synthesis import TrainingBatch
 from training.losses.oklab import (
     SCALE_WEIGHTS,
-    LossWeights,
     hint_fidelity,
     multiscale,
     robust,
@@ -20,6 +19,7 @@ from training.losses.oklab import (
     total_loss,
     true_shading,
 )
+from training.runs.config import LossWeights
 
 REGIONS = torch.zeros(1, 8, 16, dtype=torch.int64)
 REGIONS[..., 8:] = 1
