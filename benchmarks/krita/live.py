@@ -1,6 +1,6 @@
 """How long after a stroke its colouring is to be seen in the real Krita: mouse strokes, live mode, shipped weights.
 
-Needs Linux with krita, xvfb and xdotool, see tests/krita. Krita, the engine and the X server share two cores.
+Needs Linux with krita, xvfb, openbox and xdotool, see tests/krita. Krita, the engine and the X server share two cores.
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ def main() -> int:
     options = parse()
     missing = harness.missing()
     if missing:
-        print(f"error: not installed: {', '.join(missing)} (Debian: krita python3-pyqt5 xvfb xdotool)", file=sys.stderr)
+        packages = "krita python3-pyqt5 xvfb openbox xdotool"
+        print(f"error: not installed: {', '.join(missing)} (Debian: {packages})", file=sys.stderr)
         return 1
     # All that is started from here inherits it.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])

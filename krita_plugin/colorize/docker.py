@@ -40,15 +40,17 @@ class ColorizeDocker(DockWidget):
         self.live = Live(self.colouring, self._live_inputs, self)
         self.frames: Any = None
         self._drawn: Any = None
-        self._hooked: Any = None
+        self._hooked = False
         self._was_open = False
         self._prepared: Any = None
-        self._connect()
         self._tick = QtCore.QTimer(self)
         self._tick.setInterval(TICK)
         self._tick.timeout.connect(self._tick_passed)
         self._tick.start()
-        shared.at_end(self._end)
+        self._end = shared.ending(self)
+        for call in (self.colouring.close, self.live.stop, self._tick.stop):
+            self._end.callback(call)
+        self._connect()
         self.panel.set_status(self.session.status)
         self.panel.set_sections(settings.read("sections", {}))
         self.panel.set_options(settings.read("options", {}))
@@ -59,8 +61,8 @@ class ColorizeDocker(DockWidget):
 
     def _connect(self) -> None:
         panel, colouring = self.panel, self.colouring
-        self.session.changed.connect(lambda: panel.set_status(self.session.status))
-        self.session.models_changed.connect(self._show_models)
+        shared.listen(self._end, self.session.changed, self._show_status)
+        shared.listen(self._end, self.session.models_changed, self._show_models)
         panel.start_clicked.connect(self.session.start)
         panel.stop_clicked.connect(self._stop_engine)
         panel.report_clicked.connect(self.copy_report)
@@ -151,6 +153,7 @@ class ColorizeDocker(DockWidget):
         self.frames = ask_for_frames(self, document, chosen, self.panel.options(), self._model())
         if self.frames is not None:
             self.panel.set_cancellable(True)
+            self._end.callback(self.frames.close)
             self.frames.finished.connect(self._frames_finished)
             self.frames.start()
 
@@ -295,6 +298,9 @@ class ColorizeDocker(DockWidget):
             self.panel.set_options({**result.options, "seed": result.seed, "variations": 1})
             settings.write("options", self.panel.options())
 
+    def _show_status(self) -> None:
+        self.panel.set_status(self.session.status)
+
     def _show_models(self) -> None:
         self.panel.set_models(self.session.models)
         self.panel.set_options(settings.read("options", {}))
@@ -307,7 +313,7 @@ class ColorizeDocker(DockWidget):
 
     def _watch(self) -> None:
         """Hear of undoable commands, from the model behind Krita's history docker."""
-        if self._hooked is not None:
+        if self._hooked:
             return
         # Until it is there, the slow look at the layers has to do.
         self.live.kick()
@@ -315,8 +321,9 @@ class ColorizeDocker(DockWidget):
             if docker.objectName() == "History":
                 view = docker.findChild(QtWidgets.QListView)
                 if view is not None and view.model() is not None:
-                    self._hooked = view.model()
-                    self._hooked.modelReset.connect(self._something_happened)
+                    # The model is not held: Qt does not tell Python when it deletes what Krita has made.
+                    self._hooked = True
+                    view.model().modelReset.connect(self._something_happened)
 
     def _something_happened(self) -> None:
         self.live.kick()
@@ -343,13 +350,6 @@ class ColorizeDocker(DockWidget):
         if ok:
             settings.write("python", chosen.strip())
             self.session.start()
-
-    def _end(self) -> None:
-        self._tick.stop()
-        self.live.stop()
-        self.colouring.close()
-        if self.frames is not None:
-            self.frames.close()
 
 
 def _describe(document: Any) -> tuple[list[LayerItem], list[str]]:

@@ -12,7 +12,7 @@ import harness
 import pytest
 
 SCENARIOS = harness.HERE / "scenarios"
-PACKAGES = "krita python3-pyqt5 xvfb xdotool"
+PACKAGES = "krita python3-pyqt5 xvfb openbox xdotool"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Starts the real Krita for a test: isolated home, own X server, the plugin put there by the installer.
+"""Starts the real Krita for a test: isolated home, own X server and window manager, the plugin put by the installer.
 
 Standard library only. By hand, from the repository's root:
     .venv/bin/python tests/krita/harness.py SCENARIO.py [--repeat N] [--args '{"key": 1}'] [--shot out.png] [FILES...]
@@ -23,9 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from watch import Watch
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-TOOLS = ("krita", "Xvfb", "xdotool")
+TOOLS = ("krita", "Xvfb", "openbox", "xdotool")
 ENGINE_PYTHON = os.environ.get("COLORIZE_TEST_ENGINE_PYTHON", sys.executable)
 """Python that runs the installer and the engine; another one in a chroot, see newer_krita.sh."""
 
@@ -83,24 +85,40 @@ class Result:
     seconds: float
     left: list[str] = field(default_factory=list)
     """Command lines of the processes that were still there a moment after Krita had quit; they are ended now."""
+    late: str = ""
+    """Tracebacks of what nobody caught after the scenario, while Krita quit."""
+    windows: list[str] = field(default_factory=list)
+    """Titles of the windows that came while Krita quit, such as Krita's "Script error"."""
+    memory: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Most MiB that ``krita`` and the ``engine`` had resident, ``at work`` and when Krita was told to ``quit``."""
 
     def __str__(self) -> str:
         notes = "\n".join(self.notes)
         tail = "\n".join(self.log.splitlines()[-25:])
         head = f"{self.outcome}, exit code {self.code}: {self.message}\ndata: {self.data}\n{notes}\nleft: {self.left}"
-        return f"{head}\nKrita's log:\n{tail}"
+        end = f"windows at the end: {self.windows}\nMiB: {self.memory}\nuncaught at the end: {self.late}"
+        return f"{head}\n{end}\nKrita's log:\n{tail}"
+
+    @property
+    def good(self) -> bool:
+        """Whether the scenario passed and Krita quit well: silently, with exit code 0."""
+        return self.outcome == "passed" and self.code == 0 and not self.late and not self.windows
 
     def passed(self) -> dict[str, Any]:
         """The scenario's data; fails where it did not pass or Krita did not quit well."""
-        assert self.outcome == "passed", str(self)
-        assert self.code == 0, str(self)
+        assert self.good, str(self)
         return self.data
 
 
 class Screen:
-    """An X server without a screen."""
+    """An X server without a screen.
 
-    def __init__(self, size: str = "1600x1000x24") -> None:
+    Args:
+        size: width, height and depth.
+        managed: with a window manager, as artists have one; the order in which Krita ends differs without.
+    """
+
+    def __init__(self, size: str = "1600x1000x24", managed: bool = True) -> None:
         read, write = os.pipe()
         self.process = subprocess.Popen(
             ["Xvfb", "-displayfd", str(write), "-screen", "0", size, "-nolisten", "tcp", "-noreset"],
@@ -114,15 +132,39 @@ class Screen:
         if not number:
             raise RuntimeError("Xvfb did not start")
         self.display = ":" + number
+        self.manager = self._manager() if managed else None
+
+    def _manager(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "DISPLAY": self.display}
+        manager = subprocess.Popen(
+            ["openbox", "--sm-disable"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 20
+        # Only a window manager tells how many desktops there are.
+        asks = ["xdotool", "get_num_desktops"]
+        while subprocess.run(asks, env=environment, capture_output=True, check=False).returncode:
+            if manager.poll() is not None or time.monotonic() > deadline:
+                end(manager)
+                end(self.process)
+                raise RuntimeError("openbox did not start")
+            time.sleep(0.05)
+        return manager
 
     def close(self) -> None:
         """Stop it."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        if self.manager is not None:
+            end(self.manager)
+        end(self.process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, by force where it has to be."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class Home:
@@ -287,7 +329,8 @@ def started(
     **args: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A Krita that runs a scenario; it is ended with the context."""
-    (home.path / "result.json").unlink(missing_ok=True)
+    for name in ("result.json", "result.json.late"):
+        (home.path / name).unlink(missing_ok=True)
     settings = {
         "KTEST_SCENARIO": str(scenario.resolve()),
         "KTEST_RESULT": str(home.path / "result.json"),
@@ -320,6 +363,7 @@ def run(
     timeout: float = 90.0,
     grace: float = 3.0,
     size: str = "1600x1000x24",
+    managed: bool = True,
     environment: dict[str, str] | None = None,
     meanwhile: Callable[[subprocess.Popen[bytes]], None] | None = None,
     **args: Any,
@@ -333,11 +377,12 @@ def run(
         timeout: seconds for the scenario; Krita has 20 more to quit.
         grace: seconds that other processes of this home, such as the engine, have to end after Krita.
         size: of the screen.
+        managed: whether there is a window manager.
         environment: more variables.
         meanwhile: called once Krita is started.
         args: what the scenario finds in ``t.args``.
     """
-    screen = Screen(size)
+    screen = Screen(size, managed)
     begin = time.monotonic()
     try:
         with started(
@@ -345,15 +390,16 @@ def run(
         ) as process:
             if meanwhile is not None:
                 meanwhile(process)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout + 20)
+            watch = Watch(screen.display, home.path / "result.json", process, home.processes)
+            watch.until_over(timeout + 20)
         deadline = time.monotonic() + grace
         while home.processes() and time.monotonic() < deadline:
+            watch.weigh()
             time.sleep(0.05)
         left = home.close()
     finally:
         screen.close()
-    path = home.path / "result.json"
+    path, late = home.path / "result.json", home.path / "result.json.late"
     found = json.loads(path.read_text()) if path.exists() else {"outcome": "no result", "message": "Krita ended before"}
     return Result(
         outcome=found["outcome"],
@@ -364,6 +410,9 @@ def run(
         log=(home.path / "krita.log").read_text(errors="replace"),
         seconds=time.monotonic() - begin,
         left=left,
+        late=late.read_text(errors="replace") if late.exists() else "",
+        windows=watch.windows,
+        memory=watch.memory,
     )
 
 
@@ -372,26 +421,38 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run a scenario in the real Krita.")
     parser.add_argument("scenario", type=Path)
     parser.add_argument("files", nargs="*", help="pictures to open at the start")
+    parser.add_argument("--stablepaint", action="store_true", help="with a small StablePaint of no learning")
     parser.add_argument("--args", type=json.loads, default={}, help="JSON object for t.args")
     parser.add_argument("--shot", default="", help="where the scenario puts its picture: t.args['shot']")
     parser.add_argument("--timeout", type=float, default=90)
     parser.add_argument("--home", type=Path, help="a home to make and keep, or to use again")
     parser.add_argument("--size", default="1600x1000x24")
+    parser.add_argument("--bare", action="store_true", help="without a window manager")
     parser.add_argument("--repeat", type=int, default=1, help="run it so many times, and stop at the first failure")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="krita-") as folder:
         path = (options.home or Path(folder) / "home").resolve()
         home = Home(path, new=not (path / ".local").exists())
         home.install()
+        if options.stablepaint:
+            home.small_stablepaint()
         files = tuple(str(Path(f).resolve()) for f in options.files)
         shot = str(Path(options.shot).resolve()) if options.shot else ""
         for number in range(1, options.repeat + 1):
             result = run(
-                home, options.scenario, files, timeout=options.timeout, size=options.size, shot=shot, **options.args
+                home,
+                options.scenario,
+                files,
+                timeout=options.timeout,
+                size=options.size,
+                managed=not options.bare,
+                shot=shot,
+                **options.args,
             )
-            good = result.outcome == "passed" and result.code == 0 and not result.left
+            good = result.good and not result.left
             if options.repeat > 1:
-                sys.stdout.write(f"{number} of {options.repeat}: {result.outcome}, {result.seconds:.1f} s\n")
+                said = f"{result.outcome}, {result.seconds:.1f} s, MiB {result.memory}"
+                sys.stdout.write(f"{number} of {options.repeat}: {said}\n")
                 sys.stdout.flush()
             if not good:
                 break

@@ -54,7 +54,7 @@ make_chroot() {
     mount_into "$2"
     cp /etc/resolv.conf "$2/etc/resolv.conf"
     chroot "$2" sh -c 'export DEBIAN_FRONTEND=noninteractive; apt-get update -q
-        apt-get install -y -q --no-install-recommends krita python3-pyqt5 xvfb xdotool \
+        apt-get install -y -q --no-install-recommends krita python3-pyqt5 xvfb openbox xdotool \
             python3-pytest python3-pytest-timeout python3-numpy python3-pil'
 }
 

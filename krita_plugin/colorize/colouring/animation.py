@@ -86,6 +86,7 @@ class Frames(QtCore.QObject):
     ) -> None:
         super().__init__(docker)
         self._docker = docker
+        self._session = docker.session
         self._document, self._chosen = layers.document_key(document), chosen
         self._options, self._model = {**options, "output": "colour"}, model
         self._size = (document.width(), document.height())
@@ -109,8 +110,9 @@ class Frames(QtCore.QObject):
         self._finish("", "")
 
     def close(self) -> None:
-        """Krita ends."""
+        """The docker or Krita ends."""
         self._over = True
+        self._session.cancel(self._job)
         self._clean_up()
 
     def _next(self) -> None:
@@ -156,7 +158,7 @@ class Frames(QtCore.QObject):
         if self._over:
             return
         body, buffers = self._docker.colouring.message(inputs, self._options, digests)
-        self._job = self._docker.session.colorize(body, buffers, self._ended)
+        self._job = self._session.colorize(body, buffers, self._ended)
 
     def _ended(self, outcome: Any) -> None:
         if self._over:
@@ -221,8 +223,7 @@ class Frames(QtCore.QObject):
         if self._over:
             return
         self._over = True
-        if self._job:
-            self._docker.session.cancel(self._job)
+        self._session.cancel(self._job)
         # In the thread that writes, so that nothing is written after.
         self._docker.colouring.background.run(self._clean_up, lambda _: None, lambda _: None)
         self.finished.emit(cause, remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -19,20 +20,24 @@ class Background(QtCore.QObject):
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="colorize")
         self._done.connect(self._deliver)
         self._closed = False
+        self._delivering = threading.Lock()
 
     def run(self, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
         """Do ``work`` on the thread, then call ``then`` with its result or ``failed`` in the caller's thread."""
 
         def finish(future: Future[Any]) -> None:
-            if not self._closed:
-                self._done.emit(future, (then, failed))
+            # Nothing is emitted once this is closed, as Qt may delete it then.
+            with self._delivering:
+                if not self._closed:
+                    self._done.emit(future, (then, failed))
 
         if not self._closed:
             self._pool.submit(work).add_done_callback(finish)
 
     def close(self) -> None:
         """Deliver nothing any more; what runs is left to end."""
-        self._closed = True
+        with self._delivering:
+            self._closed = True
         self._pool.shutdown(wait=False)
 
     def _deliver(self, future: Any, calls: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Dict, NamedTuple
 from ..document import building, layers
 from ..document.inputs import Inputs
 from ..document.pixels import Picture
+from ..engine.later import after
 from ..i18n import tr
 from ..qt import QtCore, QtGui, Signal
 from . import history
@@ -134,7 +135,10 @@ class Colouring(QtCore.QObject):
     def close(self) -> None:
         """End everything quietly; nothing is written to any document any more."""
         self._generation += 1
+        jobs = list(self.jobs)
         self.jobs.clear()
+        for job in jobs:
+            self.session.cancel(job)
         self.patience.clear()
         self.background.close()
         for steps in self._steps:
@@ -328,18 +332,18 @@ class Colouring(QtCore.QObject):
         name = layers.COLOUR if single else layers.RESULT
         steps = building.result_steps(document, pictures, where, building.free_name(document, name))
         self._steps.append(steps)
-        QtCore.QTimer.singleShot(0, lambda: self._step(steps, result))
+        after(self, 0, lambda: self._step(steps, result))
 
     def _step(self, steps: Iterator[Any], result: history.Result) -> None:
         if steps not in self._steps:
             return
         if self.patience.acting:
             # Not from inside Krita's own loop while it adds a layer.
-            QtCore.QTimer.singleShot(layers.WAIT, lambda: self._step(steps, result))
+            after(self, layers.WAIT, lambda: self._step(steps, result))
             return
         node = next(steps)
         if node is None:
-            QtCore.QTimer.singleShot(0, lambda: self._step(steps, result))
+            after(self, 0, lambda: self._step(steps, result))
             return
         self._steps.remove(steps)
         self.patience.when_free(result.inputs.document, lambda document: self._add(document, result, node))

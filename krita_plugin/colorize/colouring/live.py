@@ -13,6 +13,7 @@ from ..document import building, layers
 from ..document.inputs import InputError, Inputs
 from ..document.pixels import Picture, fill
 from ..document.timing import krita_call
+from ..engine.later import after
 from ..i18n import tr
 from ..qt import QtCore, Signal
 from .colouring import Colouring, Order
@@ -132,7 +133,7 @@ class Live(QtCore.QObject):
             self._newest = (order, pictures)
             if not waiting:
                 key = order.inputs.document
-                QtCore.QTimer.singleShot(PAINTED, lambda: self._colouring.patience.when_free(key, self._show))
+                after(self, PAINTED, lambda: self._colouring.patience.when_free(key, self._show))
 
     def _show(self, document: Any) -> None:
         """Put the newest picture into the live layer; rewriting it is no undo step."""

@@ -10,6 +10,23 @@ from typing import Any
 from ..qt import QtCore
 
 
+def after(owner: Any, milliseconds: int, call: Callable[[], None]) -> None:
+    """Have something called once, after a time; never where its owner is deleted before.
+
+    ``QTimer.singleShot`` sees to that only for a method of a QObject, not for any other function that uses one.
+
+    Args:
+        owner: QObject whose event loop makes the call.
+        milliseconds: from now.
+        call: takes nothing.
+    """
+    timer = QtCore.QTimer(owner)
+    timer.setSingleShot(True)
+    timer.timeout.connect(call)
+    timer.timeout.connect(timer.deleteLater)
+    timer.start(milliseconds)
+
+
 class Later(QtCore.QObject):
     """A queue of calls."""
 

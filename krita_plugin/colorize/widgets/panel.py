@@ -218,7 +218,7 @@ class Panel(QtWidgets.QWidget):
         # Once: a message that counts frames must not scroll the dock each time.
         if news and kind:
             # After the layout has made room for it.
-            QtCore.QTimer.singleShot(0, lambda: self._scroll.ensureWidgetVisible(self._message))
+            QtCore.QTimer.singleShot(0, self._scroll_to_message)
 
     def sections(self) -> dict[str, bool]:
         """Which sections are open, to be remembered."""
@@ -235,6 +235,9 @@ class Panel(QtWidgets.QWidget):
         self._results_section.set_open(open_.get("results", True))
 
     # ----- inside
+
+    def _scroll_to_message(self) -> None:
+        self._scroll.ensureWidgetVisible(self._message)
 
     def _live_clicked(self, on: bool) -> None:
         self.set_live(on, self._live_layer.isChecked())

@@ -7,6 +7,9 @@ Environment:
     KTEST_TIMEOUT: seconds for the whole scenario.
     KTEST_ARGS: JSON object for ``t.args``.
     KTEST_FILES: set where Krita was given pictures to open.
+
+What nobody catches once the result is written goes into a file beside it, whose name ends in ``.late``. A scenario may
+set ``t.own_hook``: then Krita quits with its own hook for that, which opens a window, as at an artist's.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ class Runner(krita.Extension):
     def setup(self) -> None:
         """Start; called by Krita when all plugins are loaded."""
         # Krita's own hook opens a modal dialog, which would hang the run.
+        self.hooks = sys.excepthook, threading.excepthook
         sys.excepthook = self.uncaught
         threading.excepthook = lambda a: self.uncaught(a.exc_type, a.exc_value, a.exc_traceback)
         self.kit = Toolkit(json.loads(os.environ.get("KTEST_ARGS", "{}")))
@@ -69,6 +73,11 @@ class Runner(krita.Extension):
     def uncaught(self, kind: Any, error: Any, trace: Any) -> None:
         """Fail, whoever raised it."""
         text = "".join(traceback.format_exception(kind, error, trace))
+        if self.over:
+            # The result is written, and of Qt nothing may be touched any more.
+            with Path(os.environ["KTEST_RESULT"] + ".late").open("a", encoding="utf-8") as late:
+                late.write(text)
+            return
         # From another thread a timer of this one may not be touched.
         QtCore.QMetaObject.invokeMethod(self.dog, "start", QtCore.Qt.ConnectionType.QueuedConnection)
         self.failure = text
@@ -76,6 +85,7 @@ class Runner(krita.Extension):
             self.finish("uncaught", text)
 
     failure = ""
+    hooks: Any = None
 
     def watch(self) -> None:
         """End a run that hangs, and say in what."""
@@ -194,6 +204,8 @@ class Runner(krita.Extension):
         for document in app.documents():
             document.waitForDone()
             document.setModified(False)  # or it asks whether to save
+        if self.kit.own_hook:
+            sys.excepthook, threading.excepthook = self.hooks
         app.action("file_quit").trigger()
 
 

@@ -31,6 +31,8 @@ class Toolkit:
         self.data: Dict[str, Any] = {}
         self.notes: List[str] = []
         self.patience = 40.0
+        self.own_hook = False
+        """Whether Krita quits with its own hook for uncaught exceptions, which shows them in a window."""
         self.gaps = Gaps()
         self.QtCore, self.QtGui, self.QtWidgets = QtCore, QtGui, QtWidgets
         self._places: Dict[Any, Tuple[float, float, float]] = {}
@@ -38,7 +40,7 @@ class Toolkit:
         self._born = time.monotonic()
 
     def prepare(self) -> None:
-        """A window that fills the screen and has the keyboard; there is no window manager."""
+        """A window that fills the screen and has the keyboard, with a window manager or without."""
         window = self.window().qwindow()
         size = QtGui.QGuiApplication.primaryScreen().size()
         window.setGeometry(0, 0, size.width(), size.height())
