@@ -1,4 +1,4 @@
-"""Krita quits without a word, whatever Colorize is doing, and takes its engine along."""
+"""Krita quits without a word, whatever Colorize is doing, and takes its engine along; so does one window of two."""
 
 from __future__ import annotations
 
@@ -44,3 +44,7 @@ def test_krita_quits_silently_and_leaves_no_engine(
     assert result.left == []
     for who, most in result.memory["quit"].items():
         assert most < result.memory["at work"][who] + MORE, result.memory
+
+
+def test_the_docker_goes_on_when_another_window_is_closed(krita: Callable[..., harness.Result]) -> None:
+    krita("two_windows").passed()
