@@ -154,7 +154,7 @@ def texture(rgb: Pixels) -> NDArray[np.float64]:
     g = grey.astype(np.float32)
     slope = np.hypot(cv2.Sobel(g, cv2.CV_32F, 1, 0), cv2.Sobel(g, cv2.CV_32F, 0, 1)) / 4
     share = np.histogram(slope, _GRADIENTS)[0] / slope.size
-    kinds = local_binary_pattern(grey, 8, 1, "uniform")  # type: ignore[no-untyped-call]
+    kinds = local_binary_pattern(grey, 8, 1, "uniform")
     patterns = np.bincount(kinds.astype(np.int64).ravel(), minlength=10)
     return np.array(
         [sharpness(grey), np.log(share[4] + 0.003), *share[:3], *(patterns / grey.size)],

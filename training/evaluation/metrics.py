@@ -5,13 +5,16 @@ Pictures are HxWx3 uint8 sRGB, region labels HxW int32 from 0, palettes Nx3 uint
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skimage.color import deltaE_ciede2000, rgb2lab
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from engine.imaging.color import ciede2000, srgb_to_oklab
+from engine.imaging.color import srgb_to_oklab
 from training.data.flats import region_medians
 
 Picture = NDArray[np.uint8]
@@ -64,6 +67,22 @@ def with_ink(picture: Picture, lineart: NDArray[np.float32]) -> Picture:
     return np.asarray(np.rint(picture * lineart[..., None]), np.uint8)
 
 
+def ciede2000(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float32]:
+    """CIEDE2000 difference of two ``(..., 3)`` sRGB arrays (Sharma, Wu and Dalal 2005), taken in float64.
+
+    The formula jumps where two hues lie opposite each other, so that float32 there falls on either side by chance.
+
+    Args:
+        first: bytes, or floats in [0, 1].
+        second: the same.
+
+    Returns:
+        One number per pixel; 1 is just visible.
+    """
+    lab = [rgb2lab(p if p.dtype == np.uint8 else p.astype(np.float64)) for p in (first, second)]
+    return np.asarray(deltaE_ciede2000(*lab), np.float32)
+
+
 def stroke_differences(result: Picture, hints: NDArray[np.uint8]) -> NDArray[np.float32]:
     """CIEDE2000 between the result and the hint at every pixel that a stroke covers fully.
 
@@ -75,7 +94,7 @@ def stroke_differences(result: Picture, hints: NDArray[np.uint8]) -> NDArray[np.
         One number per stroke pixel; empty without strokes.
     """
     painted = hints[..., 3] == 255
-    return ciede2000(unit(result[painted]), unit(hints[painted][:, :3]))
+    return ciede2000(result[painted], hints[painted][:, :3])
 
 
 def mean_difference(result: Picture, original: Picture, area: Area) -> float:
@@ -83,7 +102,7 @@ def mean_difference(result: Picture, original: Picture, area: Area) -> float:
     inside = area[::GRID, ::GRID]
     if not inside.any():
         return float("nan")
-    return float(ciede2000(unit(result[::GRID, ::GRID][inside]), unit(original[::GRID, ::GRID][inside])).mean())
+    return float(ciede2000(result[::GRID, ::GRID][inside], original[::GRID, ::GRID][inside]).mean())
 
 
 def psnr(result: Picture, original: Picture) -> float:

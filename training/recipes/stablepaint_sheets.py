@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from engine.imaging.color import ciede2000
 from engine.models.base import Sampling
 from engine.models.components.vae import CELL
 from engine.models.stablepaint import StablePaint
 from training.data.dataset import Crops, Picture
 from training.data.synthesis import TrainingBatch, make_batch
+from training.evaluation.metrics import ciede2000
 from training.recipes.sheets import column, over_white
 
 SHOWN = 6
@@ -107,8 +107,7 @@ def round_trip(net: StablePaint, pictures: list[NDArray[np.uint8]], side: int) -
         rebuilt = rebuild(net, truth)
         error = float(np.mean((rebuilt.astype(np.float64) - truth) ** 2))
         psnr.append(10 * math.log10(255**2 / max(error, 1e-9)))
-        unit = [np.divide(p[::2, ::2], 255, dtype=np.float32) for p in (rebuilt, truth)]
-        difference.append(float(ciede2000(unit[0], unit[1]).mean()))
+        difference.append(float(ciede2000(rebuilt[::2, ::2], truth[::2, ::2]).mean()))
     return {"psnr": sum(psnr) / len(psnr), "ciede2000": sum(difference) / len(difference)}
 
 
