@@ -57,7 +57,7 @@ def test_variations_come_with_their_seeds_and_previews(small_stablepaint: Path, 
     assert seen == [0, 1, 2] * 2
     assert [list(layers) for layers in done.layers] == [["shading", "flats"]] * 3
     assert done.layers[0]["flats"].shape == (48, 64, 4)
-    assert not np.array_equal(done.layers[0]["flats"], done.layers[1]["flats"])
+    assert len({layers["flats"].tobytes() for layers in done.layers}) > 1
 
 
 def test_a_sampling_takes_no_step_once_it_is_to_stop(small_stablepaint: Path, sketch: Callable[..., Pixels]) -> None:
