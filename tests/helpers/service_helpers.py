@@ -86,10 +86,10 @@ class Engine:
         """What it has written."""
         return (self.data / "colorize" / "logs" / "engine.log").read_text()
 
-    def gone(self, children: list[psutil.Process], wait: float = 10.0) -> None:
+    def gone(self, children: list[psutil.Process], wait: float = PATIENCE) -> None:
         """Wait for it to end, and check that it leaves nothing behind."""
         assert self.process.wait(wait) == 0, self.process.communicate()[0]
-        assert not psutil.wait_procs(children, timeout=5)[1]
+        assert not psutil.wait_procs(children, timeout=PATIENCE)[1]
         assert self.left() == []
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Engine:
             children = self.children()
             for process in [*children, psutil.Process(self.process.pid)]:
                 process.send_signal(signal.SIGKILL)
-            psutil.wait_procs(children, timeout=5)
+            psutil.wait_procs(children, timeout=PATIENCE)
         self.process.communicate()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +23,6 @@ from engine.service.exchange import receive
 
 Pixels = NDArray[np.uint8]
 Sketch = Callable[..., Pixels]
-
-
-@pytest.fixture
-def start(tmp_path: Path, small_weights: Path) -> Iterator[Callable[..., Engine]]:
-    """Starter of engines that are taken away after the test."""
-    engines: list[Engine] = []
-
-    def make(*options: object, weights: Path = small_weights) -> Engine:
-        engines.append(Engine(tmp_path, weights, *options))
-        return engines[-1]
-
-    yield make
-    for engine in engines:
-        engine.close()
-
-
-@pytest.fixture
-def call() -> Iterator[Callable[[Engine], Caller]]:
-    """Maker of clients that go after the test."""
-    callers: list[Caller] = []
-
-    def make(engine: Engine) -> Caller:
-        callers.append(Caller(engine.connection))
-        return callers[-1]
-
-    yield make
-    for caller in callers:
-        caller.close()
 
 
 def runs(device: Device, model: str = "small") -> list[int]:
