@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_helpers import ENGINE, end_engines, use_place
+from plugin_helpers import ENGINE, Desk, end_engines, use_place
 
 from installer.layout import assemble
 
@@ -68,3 +68,28 @@ def served(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[
                 time.sleep(0.02)
             yield folder
             end_engines(folder / "run")
+
+
+@pytest.fixture
+def make(app: Any, place: Path) -> Iterator[Callable[..., Desk]]:  # noqa: ARG001 (it must be there)
+    """Maker of sessions without an engine so far; they are closed at the end."""
+    yield from _maker(place)
+
+
+@pytest.fixture
+def join(app: Any, served: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Desk]]:  # noqa: ARG001
+    """Maker of sessions that find the engine of this module."""
+    use_place(served, weights, monkeypatch)
+    yield from _maker(served)
+
+
+def _maker(place: Path) -> Iterator[Callable[..., Desk]]:
+    made: list[Desk] = []
+
+    def build(*arguments: Any, **named: Any) -> Desk:
+        made.append(Desk(place, *arguments, **named))
+        return made[-1]
+
+    yield build
+    for desk in made:
+        desk.session.close()

@@ -27,7 +27,7 @@ def run(app: Any, tmp_path: Path) -> Callable[..., Any]:  # noqa: ARG001 (texts 
 
 
 def ended(process: Any) -> Any:
-    spin(process.ended, 5)
+    spin(process.ended)
     return process
 
 
@@ -105,12 +105,12 @@ def test_it_ends_when_asked_and_by_force_when_it_does_not_listen(run: Callable[.
     from colorize.engine.process import end_in_words
 
     process = run("import time; print('up', flush=True); time.sleep(60)")
-    spin(process.last_words, 5)
+    spin(process.last_words)
     process.ask_to_end()
     assert ended(process).code == -15
     assert end_in_words(-15) == "the engine was ended by SIGTERM"
     process = run("import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
-    spin(process.last_words, 5)
+    spin(process.last_words)
     process.ask_to_end()
     time.sleep(0.1)
     assert not process.ended()
@@ -133,12 +133,12 @@ def test_what_a_script_has_started_ends_with_it(tmp_path: Path, app: Any) -> Non
     wrapper.write_text("#!/bin/sh\nsleep 60 &\necho $!\nwait\n")
     wrapper.chmod(0o755)
     process = EngineProcess([str(wrapper)], str(tmp_path), tmp_path)
-    child = int(spin(process.last_words, 5)[0])
+    child = int(spin(process.last_words)[0])
     process.ask_to_end()
     ended(process)
     from colorize.engine import bundled
 
-    spin(lambda: not bundled.load().pid_alive(child), 5)
+    spin(lambda: not bundled.load().pid_alive(child))
 
 
 def test_the_engines_own_words_are_passed_on(run: Callable[..., Any]) -> None:

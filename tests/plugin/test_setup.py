@@ -152,7 +152,7 @@ def krita(pykrita: Path, tmp_path: Path) -> Callable[..., str]:
             env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, (plugins, site, *more)))},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert done.returncode == 0, done.stderr
