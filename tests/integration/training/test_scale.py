@@ -1,4 +1,4 @@
-"""Training at scale: several processes, parts of a batch, exact resuming, checkpoints, memory, sets on disk."""
+"""Training at scale: exact resuming, checkpoints, memory, sets on disk."""
 
 from __future__ import annotations
 
@@ -7,61 +7,39 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 import torch
 from click.testing import CliRunner
-from torch import Tensor, nn
+from scale_helpers import (
+    PAINTS,
+    STENCIL,
+    QuickPaints,
+    QuickStencil,
+    everything,
+    pack_few,
+    same,
+    steps_logged,
+    train,
+    wait_for,
+)
+from torch import Tensor
 
 from engine.errors import ColorizeError
-from engine.models.base import ModelOutputs
 from training.cli.main import main
-from training.data.pack import pack, read_manifest
 from training.data.shards import read_index, scan
-from training.data.synthesis import TrainingBatch
-from training.losses.oklab import total_loss
-from training.recipes.paintstorch import PRESETS as PAINTS_PRESETS
-from training.recipes.paintstorch import PaintsTorchRun
-from training.recipes.stenciltorch import PRESETS, StencilTorchRun
+from training.recipes.stenciltorch import StencilTorchRun
 from training.runs.checkpoints import Checkpoints, State
-from training.runs.config import LossWeights, Phase, check_shares, parts_of, with_batch
-from training.runs.distributed import join
+from training.runs.config import Phase
 from training.runs.parts import Part
-from training.runs.run import Run
-
-ART = Path(__file__).parents[2] / "data" / "art"
-TINY = {
-    "model": {"widths": (8, 8, 8, 16), "encoder_blocks": (0, 1, 0), "decoder_blocks": (1, 0, 1), "heads": 4},
-    "phases": (Phase(0.4, 64, 4, 1.0, 1.5), Phase(1.0, 32, 4, 1.0, 1.2)),
-    "steps": 20,
-    "workers": 0,
-    "warmup": 2,
-    "adversarial_from": 0.3,
-}
-STENCIL = replace(PRESETS["cpu"], **TINY)
-PAINTS = replace(PAINTS_PRESETS["cpu"], **TINY)
-THESIS = replace(
-    PAINTS_PRESETS["thesis"],
-    content="none",
-    features="none",
-    model={"width": 8, "cardinality": 4},
-    phases=(Phase(1.0, 32, 4, 1.0, 1.0),),
-    steps=2,
-    workers=0,
-)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
+def one_thread() -> Iterator[None]:
     """Sums in one order, and room for the processes that run beside."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -71,235 +49,7 @@ def one_thread() -> Any:
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("shards")
-    list(pack(read_manifest(ART, "train"), out, 80, limit_mb=0.03, workers=1))
-    return out
-
-
-class Sheetless:
-    """Draws no sheets, which take longer than the steps of a tiny network."""
-
-    def sheets(self, *, last: bool) -> None:
-        """Nothing."""
-
-
-class QuickStencil(Sheetless, StencilTorchRun):
-    """StencilTorch without sheets."""
-
-
-class QuickPaints(Sheetless, PaintsTorchRun):
-    """PaintsTorch without sheets."""
-
-
-def train(run: Run, minutes: float = 10.0) -> list[str]:
-    return list(run.train(minutes))
-
-
-def everything(run: Run) -> dict[str, Tensor]:
-    """All that a run has learnt: weights of all networks, averages and the states of the optimisers."""
-    found = {f"average {width}.{k}": t for width, average in run.averages.tensors.items() for k, t in average.items()}
-    for name, network in run.networks.items():
-        found |= {f"{name}.{k}": t for k, t in network.state_dict().items()}
-    for name, optimiser in run.optimisers.items():
-        for number, values in optimiser.state_dict()["state"].items():
-            found |= {f"{name}.{number}.{k}": torch.as_tensor(v) for k, v in values.items()}
-    return found
-
-
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(t, b[k]) for k, t in a.items())
-
-
-def steps_logged(folder: Path) -> list[int]:
-    return [line["step"] for line in log_lines(folder)]
-
-
-def log_lines(folder: Path) -> list[dict[str, Any]]:
-    """The lines of the log about steps."""
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if "samples" in line]
-
-
-# --- several processes -----------------------------------------------------------------------------------------------
-
-
-def _doubled(value: Any) -> Any:
-    """Tensors of floats in float64, also those of a dataclass."""
-    if isinstance(value, Tensor):
-        return value.double() if value.is_floating_point() else value
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _doubled(getattr(value, f.name)) for f in fields(value)})
-    return value
-
-
-class InDouble(Sheetless):
-    """Computes in float64: a young network with BatchNorm makes large differences of float32's rounding."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        for network in self.networks.values():  # type: ignore[attr-defined]
-            network.double()
-        self.averages.restart()  # type: ignore[attr-defined]
-
-    def finish(self, raw: dict[str, Tensor], chance: Any) -> TrainingBatch:
-        """In float64."""
-        batch: TrainingBatch = _doubled(super().finish(raw, chance))  # type: ignore[misc]
-        return batch
-
-    def predict(self, batch: TrainingBatch, network: nn.Module | None = None) -> ModelOutputs:
-        """In float64."""
-        out: ModelOutputs = (network or self.shared("net"))(batch.inputs)  # type: ignore[attr-defined]
-        return out
-
-
-class StencilTorchInDouble(InDouble, StencilTorchRun):
-    """StencilTorch in float64."""
-
-
-class PaintsTorchInDouble(InDouble, PaintsTorchRun):
-    """PaintsTorch in float64."""
-
-
-KINDS = {"stenciltorch": (StencilTorchInDouble, STENCIL), "paintstorch": (PaintsTorchInDouble, PAINTS)}
-
-
-def _train_in_a_team(rank: int, world: int, port: int, shards: Path, out: Path) -> None:
-    """What torchrun would start: one of several processes that train both models."""
-    os.environ |= {"RANK": f"{rank}", "WORLD_SIZE": f"{world}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
-    torch.set_num_threads(1)
-    with join() as team:
-        for name, (kind, config) in KINDS.items():
-            train(kind(out / name, shards, config, team=team))
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-# With a single sample in a process, torch draws linearts by another kernel, and steep inks magnify its rounding.
-def test_two_processes_learn_what_one_learns_from_the_same_batches(shards: Path, tmp_path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    port = _free_port()
-    team = [spawn.Process(target=_train_in_a_team, args=(r, 2, port, shards, tmp_path / "two")) for r in range(2)]
-    for process in team:
-        process.start()
-    alone = {name: kind(tmp_path / "one" / name, shards, config) for name, (kind, config) in KINDS.items()}
-    for run in alone.values():
-        train(run)
-    for process in team:
-        process.join(100)
-    assert [p.exitcode for p in team] == [0, 0]
-    for name in KINDS:
-        together, _ = Checkpoints(tmp_path / "two" / name).read_newest()
-        assert together is not None
-        assert together.values["step"] == "20"
-        for key, tensor in everything(alone[name]).items():
-            assert torch.allclose(tensor, together.tensors[key], atol=1e-5, rtol=1e-5), (name, key)
-        one, two = (log_lines(tmp_path / n / name) for n in ("one", "two"))
-        assert [line["step"] for line in two] == [20]
-        for term, value in one[0].items():
-            if term != "seconds":
-                assert two[0][term] == pytest.approx(value, rel=1e-4), term
-
-
-def test_torchrun_shares_a_run_and_a_lost_process_ends_it_with_a_message(shards: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        f"{_free_port()}",
-    ]
-    command = ["-m", "training", "train-stenciltorch", f"{shards}", f"{run}", "--batch", "8", "--save-minutes", "0.001"]
-    quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [*torchrun, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet
-    ) as team:
-        wait_for(lambda: list(run.glob("checkpoints/*.safetensors")), team)
-        victim = next(p for p in psutil.Process(team.pid).children() if p.environ()["RANK"] == "1")
-        victim.kill()
-        said = team.communicate(timeout=60)[0]
-    assert team.returncode == 1
-    assert "process 0: process 0 of 2 lost the others" in said
-    state, damaged = Checkpoints(run).read_newest()
-    assert state is not None
-    assert not damaged
-    starts = json.loads((run / "run.json").read_text())["starts"]
-    assert [start["processes"] for start in starts] == [2]
-
-
-def wait_for(found: Any, process: Any = None, seconds: float = 90.0) -> None:
-    """Wait until something is there and the process that makes it still runs."""
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end
-        assert process is None or process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
-
-
-# --- parts of a batch ------------------------------------------------------------------------------------------------
-
-
-def test_a_batch_in_parts_teaches_a_network_without_normalisation_the_same(shards: Path, tmp_path: Path) -> None:
-    learnt = []
-    for parts in (1, 2):
-        run = PaintsTorchInDouble(tmp_path / f"{parts}", shards, replace(THESIS, accumulate=parts))
-        train(run)
-        learnt.append(everything(run))
-    assert all(torch.allclose(tensor, learnt[1][key], atol=1e-5, rtol=1e-5) for key, tensor in learnt[0].items())
-
-
-def test_the_loss_of_a_batch_is_the_mean_of_the_losses_of_its_parts(shards: Path, tmp_path: Path) -> None:
-    run = StencilTorchInDouble(tmp_path, shards, STENCIL)
-    raw = next(run.batches(STENCIL.phases[1]))
-    # Statistics of a batch are not those of its parts.
-    run.net.eval()
-    whole = total_loss(run.predict(run.parts(raw, 1)[0].batch), run.parts(raw, 1)[0].batch, LossWeights(), 0.5)[1]
-    parts = run.parts(raw, 4)
-    run.net.eval()
-    each = [total_loss(run.predict(p.batch), p.batch, LossWeights(), 0.5, p.over)[1] for p in parts]
-    for term, value in whole.items():
-        assert sum(e[term].item() for e in each) / 4 == pytest.approx(value.item(), rel=1e-6), term
-
-
-def test_parts_train_a_network_with_normalisation_and_a_critic_too(shards: Path, tmp_path: Path) -> None:
-    config = replace(PAINTS, accumulate=2, steps=3, adversarial_from=0.0)
-    run = QuickPaints(tmp_path, shards, config)
-    before = {k: t.clone() for k, t in everything(run).items()}
-    train(run)
-    after = everything(run)
-    assert all(torch.isfinite(t).all() for t in after.values())
-    assert any(not torch.equal(t, after[k]) for k, t in before.items() if k.startswith("critic."))
-    # Painting for the critic beforehand leaves the count of batches that the statistics saw as it was.
-    counts = {int(t) for k, t in after.items() if k.startswith("net.") and k.endswith("num_batches_tracked")}
-    assert counts == {3 * 2}
-
-
-def test_one_number_sets_the_batches_of_all_phases() -> None:
-    assert [p.batch for p in with_batch(PRESETS["cpu"], 8).scaled_phases] == [8, 4, 2]
-    assert [p.batch for p in with_batch(PRESETS["gpu"], 24).scaled_phases] == [24, 12, 6]
-    check_shares(PRESETS["gpu"], 8)
-    assert [parts_of(n, 4) for n in (16, 6, 2, 1)] == [4, 3, 2, 1]
-    with pytest.raises(ColorizeError, match="--batch 64") as error:
-        check_shares(PRESETS["cpu"], 16)
-    assert error.value.wrong_use
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device; compiling takes minutes on a CPU")
-def test_a_compiled_network_computes_the_same(shards: Path, tmp_path: Path) -> None:
-    run = PaintsTorchRun(tmp_path, shards, replace(PAINTS, compile=True, steps=2, adversarial_from=1.0))
-    parts = run.parts(next(run.batches(run.phase())), 1)
-    with torch.no_grad():
-        torch.testing.assert_close(run.predict(parts[0].batch).shaded, run.net(parts[0].batch.inputs).shaded)
-
-
-# --- resuming --------------------------------------------------------------------------------------------------------
+    return pack_few(tmp_path_factory.mktemp("shards"))
 
 
 class Noted(QuickPaints):
@@ -405,9 +155,6 @@ def test_the_folder_tells_all_about_a_run(shards: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "sheets").iterdir())) == 4
 
 
-# --- checkpoints -----------------------------------------------------------------------------------------------------
-
-
 def _state(value: float) -> State:
     return State({"w": torch.full((2000,), value), "none": torch.empty(0), "n": torch.tensor(3)}, {"samples": "1"})
 
@@ -452,9 +199,6 @@ def test_a_full_disk_is_explained_and_the_last_checkpoint_kept(tmp_path: Path) -
     assert state is not None
 
 
-# --- memory ----------------------------------------------------------------------------------------------------------
-
-
 class Cramped(QuickStencil):
     """A device that has memory for so many samples at a time."""
 
@@ -483,9 +227,6 @@ def test_a_batch_that_does_not_fit_is_explained_with_one_that_does(shards: Path,
     run.room = 0
     with pytest.raises(ColorizeError, match="neither does a single one"):
         list(run.train(1))
-
-
-# --- sets on disk ----------------------------------------------------------------------------------------------------
 
 
 def test_a_streamed_run_leaves_out_what_is_damaged_and_says_so(shards: Path, tmp_path: Path) -> None:
