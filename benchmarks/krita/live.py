@@ -77,6 +77,17 @@ def measure(folder: Path, size: str, strokes: int, live: bool, layer: bool) -> d
         home.close()
 
 
+def measure_results(folder: Path, rounds: int) -> dict[str, Any]:
+    """The pauses while results are made and live mode begins, see tests/krita/scenarios/smooth.py."""
+    home = harness.Home(folder / "home-results")
+    try:
+        home.install()
+        scenario = ROOT / "tests" / "krita" / "scenarios" / "smooth.py"
+        return dict(harness.run(home, scenario, (), timeout=60 + 60 * rounds, rounds=rounds).passed())
+    finally:
+        home.close()
+
+
 def quantile(values: list[float], part: float) -> float:
     """The value that so large a part does not exceed."""
     return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]
@@ -135,15 +146,27 @@ def pause_table(found: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
+def result_table(found: dict[str, Any], rounds: int) -> list[str]:
+    """The worst pause of each round at 2480x3508, in ms, and the best and worst of them."""
+    lines = ["| what | best | worst | best without Krita's own calls | worst without them |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: |")
+    for what in ("colouring", "live"):
+        gaps = [found[f"{what} {n + 1}"] for n in range(rounds)]
+        cells = [pick(gap[key] for gap in gaps) for key in ("worst", "worst_own") for pick in (min, max)]
+        lines.append(f"| {what} | " + " | ".join(f"{cell:.0f}" for cell in cells) + " |")
+    return lines
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure live mode in the real Krita.")
     parser.add_argument("--strokes", type=int, default=20, metavar="N", help="behind each number (%(default)s)")
     parser.add_argument("--sizes", default=SIZES, metavar="WxH,...", help="of the canvas (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="results at 2480x3508 (%(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all numbers there as JSON")
     options = parser.parse_args(arguments)
-    if options.strokes < 1:
-        parser.error("one stroke is the least")
+    if min(options.strokes, options.rounds) < 1:
+        parser.error("one is the least")
     if not all(len(s.split("x")) == 2 and all(n.isdigit() for n in s.split("x")) for s in options.sizes.split(",")):
         parser.error(f"sizes are like {SIZES}")
     return options
@@ -170,6 +193,12 @@ def main() -> int:
                 except AssertionError as e:
                     print(f"error: {size}, {run}: {e}", file=sys.stderr)
                     return 1
+        print("results ...", file=sys.stderr, flush=True)
+        try:
+            results = measure_results(Path(folder), options.rounds)
+        except AssertionError as e:
+            print(f"error: results: {e}", file=sys.stderr)
+            return 1
     drawings = ", ".join(f"{size} {runs['preview']['drawing']}" for size, runs in found.items())
     print(f"{len(os.sched_getaffinity(0))} CPU cores, load {load:.1f} at the start; drawings: {drawings}")
     parts = {
@@ -177,11 +206,14 @@ def main() -> int:
         "Pen lifted to the layer, live layer on": latency_table(found, "layer", "in_layer"),
         "Where the time goes, preview only, medians in ms": span_table(found, "preview"),
         "Worst pause of Krita's window in ms": pause_table(found),
+        "Worst pause while a result is made, and in live mode with a first stroke, 2480x3508": result_table(
+            results, options.rounds
+        ),
     }
     for title, lines in parts.items():
         print("\n" + "\n".join([f"**{title}**", "", *lines]))
     if options.out is not None:
-        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps({**found, "results": results}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -60,7 +60,7 @@ class Server:
     def stop(self) -> tuple[int, str]:
         """Ask it to end; exit code and what it said on stderr."""
         self.process.terminate()
-        _, told = self.process.communicate(timeout=20)
+        _, told = self.process.communicate(timeout=60)
         return self.process.returncode, told
 
 
@@ -86,7 +86,7 @@ class Rater:
 
     def ask(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Send one request; status, headers and body of the answer."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         given = {"Content-Type": "application/x-www-form-urlencoded"} if body is not None else {}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, given)

@@ -6,16 +6,17 @@ from collections.abc import Callable
 
 import harness
 
-LONGEST = 100
-"""Milliseconds that the window may wait for the plugin."""
+WATCHED = ("decode", "digest", "pack", "prepare", "small_picture")
 
 
 def test_no_result_cuts_a_stroke_and_live_mode_follows_the_strokes(krita: Callable[..., harness.Result]) -> None:
     krita("strokes").passed()
 
 
-def test_krita_never_waits_long_for_the_plugin(krita: Callable[..., harness.Result]) -> None:
-    data = krita("smooth", rounds=3, timeout=120.0).passed()
-    # The best of three: other programs on a busy machine also make Krita wait.
-    assert min(data[f"colouring {n}"]["worst_own"] for n in (1, 2, 3)) < LONGEST, data
-    assert min(data[f"live {n}"]["worst_own"] for n in (1, 2, 3)) < LONGEST, data
+def test_what_takes_long_with_many_pixels_is_not_done_by_the_thread_of_kritas_window(
+    krita: Callable[..., harness.Result],
+) -> None:
+    # How long the window's pauses are is printed by benchmarks/krita/live.py.
+    data = krita("smooth", timeout=120.0).passed()
+    assert data["in the window's thread"] == dict.fromkeys(WATCHED, False)
+    assert data["writes"] >= 2 * 4, "each of two layers is given to Krita in strips of a quarter at most"

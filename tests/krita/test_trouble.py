@@ -22,7 +22,6 @@ def test_a_dead_or_missing_engine_is_reported_with_a_remedy(
     assert "colorize-install" in data["no interpreter"]
     assert "finds no weights" in data["no weights"]
     assert "colorize-install" in data["no weights"]
-    assert data["gaps when it cannot start"]["worst_own"] < 100
     assert result.left == []
 
 

@@ -272,7 +272,7 @@ def test_it_can_be_stopped_and_goes_on(
     )
     until(lambda: len(list((tmp_path / "out").glob("*.png"))) >= 2 if (tmp_path / "out").exists() else False)
     process.send_signal(number)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     told = json.loads(out.splitlines()[-1])
     assert told["error"] == "stopped"

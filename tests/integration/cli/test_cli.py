@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -357,19 +356,20 @@ def test_doctor_passes_with_good_weights_and_names_the_remedy_for_bad_ones(small
 
 def test_importing_the_engine_and_asking_for_help_needs_no_torch() -> None:
     program = """
-import sys, time
-before = time.perf_counter()
+import sys
 import engine
-took = time.perf_counter() - before
+assert not {"torch", "cv2", "numpy", "PIL", "click", "zmq"} & sys.modules.keys()
 import engine.cli, engine.errors, engine.imaging.files.reading, engine.imaging.files.writing, engine.cli.doctor
 assert "torch" not in sys.modules and "cv2" not in sys.modules
-print(took)
+try:
+    engine.cli.main(["colorize", "--help"])
+except SystemExit as end:
+    assert end.code == 0
+assert "torch" not in sys.modules and "cv2" not in sys.modules
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert float(done.stdout) < 0.1
-    started = time.perf_counter()
-    assert engine("colorize", "--help").returncode == 0
-    assert time.perf_counter() - started < 5
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--variations" in done.stdout
 
 
 def test_bad_input_is_refused_without_waiting_for_torch(tmp_path: Path) -> None:

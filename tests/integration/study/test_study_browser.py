@@ -52,7 +52,7 @@ def open_page(browser: Any, studies: dict[str, tuple[str, Path]]) -> Iterator[Ca
 
     def open_(mode: str = "ratings", **options: Any) -> Any:
         context = browser.new_context(**({"locale": "en-GB"} | options))
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: trouble.append(message.text))

@@ -375,7 +375,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> No
         process.send_signal(sign)
         process.send_signal(signal.SIGCONT)
         assert process.wait() == code
-        assert psutil.wait_procs(workers, timeout=20)[1] == []
+        assert psutil.wait_procs(workers, timeout=60)[1] == []
         for picture in out.glob("t*/*/*.webp"):
             with Image.open(picture) as image:
                 image.load()

@@ -33,19 +33,16 @@ def scenario(t):
     yield 0.5
     before = t.digest(document)
 
-    t.gaps.start()
     yield from steps.underway(t, document)
     kill_engine(t)
     yield from t.until(lambda: "SIGKILL" in steps.status(t), "a word how the engine was lost")
     t.data["killed"] = steps.trouble(t)
     # It is started again by itself, and so is the job.
     yield from t.until(lambda: steps.results(t, document), "the result after all")
-    t.data["gaps when killed"] = t.gaps.stop()
     yield from t.settle(document)
     yield from steps.ready(t)
     before = t.digest(document)
 
-    t.gaps.start()
     yield from steps.underway(t, document)
     kill_engine(t)
     yield from t.until(lambda: t.child("QPushButton", "start_again_button").isVisible(), "Start again is offered")
@@ -68,7 +65,6 @@ def scenario(t):
     report = t.QtWidgets.QApplication.clipboard().text()
     t.check("Krita" in report or "krita" in report, "the report is on the clipboard")
     t.data["report"] = report
-    t.data["gaps when it cannot start"] = t.gaps.stop()
     t.equal(t.digest(document), before, "the document after all that")
 
     setup.write_text(good)

@@ -147,7 +147,7 @@ def process(tmp_path: Path) -> Iterator[Callable[..., int]]:
     def start(**env: str) -> int:
         child = subprocess.Popen([program, "60"], env=env)
         started.append(child)
-        there, patience = Path(f"/proc/{child.pid}"), time.monotonic() + 10
+        there, patience = Path(f"/proc/{child.pid}"), time.monotonic() + 60
         # The program is in place a moment before its variables are.
         while time.monotonic() < patience and not (
             os.path.realpath(there / "exe") == os.path.realpath(program) and (there / "environ").read_bytes()
