@@ -11,10 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
+# On a busy machine an example may take any time, and what fails here should fail elsewhere.
+settings.register_profile(
+    "anywhere",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("anywhere")
 
 
 def pytest_configure() -> None:
@@ -27,10 +36,17 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In parallel runs a file's tests share its set-up; those with Krita are one at a time, for they measure pauses."""
-    for item in items:
-        krita = "krita" in item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group("krita" if krita else item.path.stem))
+    """In parallel runs a file's tests share its set-up; those with Krita are one at a time, for it needs the cores.
+
+    What takes longest comes first, so that short files are left to fill up the end of a parallel run.
+    """
+    groups = {item: "krita" if "krita" in item.path.parent.name else item.path.stem for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+        if group == "krita":
+            item.add_marker(pytest.mark.slow)
+    slow = {groups[item] for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (groups[item] != "krita", groups[item] not in slow))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import skimage.data
 from click.testing import CliRunner, Result
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -324,7 +324,7 @@ def test_a_set_may_lie_in_its_source_and_several_sources_are_told_apart(tmp_path
 adding = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30)), min_size=1, max_size=8, unique=True)
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3)
 @given(first=adding, more=adding)
 def test_adding_files_moves_none_across_and_running_again_changes_nothing(
     first: list[tuple[int, int]], more: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory

@@ -18,7 +18,7 @@ from training.curate.options import Options
 from training.curate.split import slug, split_of, stem_of, unit_of
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(0, 11), st.lists(st.integers(1, 90), min_size=1, max_size=5))
 def test_the_index_finds_exactly_what_comparing_all_pairs_finds(seed: int, bits: int, parts: list[int]) -> None:
     rng = np.random.default_rng(seed)
@@ -130,7 +130,7 @@ def test_licences_are_known_by_what_people_call_them(text: str, expected: str) -
     assert spdx(text) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=8), st.recursive(st.none() | st.text(max_size=9) | st.integers(), st.lists)))
 def test_any_json_sidecar_gives_fields_that_are_text(given_: dict[str, object]) -> None:
     assert all(isinstance(v, str) and v for v in fields(given_ | {"artist": given_}).values())

@@ -19,7 +19,7 @@ def masked_canvases(draw: st.DrawFn) -> tuple[int, int, tuple[int, int, int, int
     return h, w, (top, left, draw(st.integers(top + 1, h)), draw(st.integers(left + 1, w)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(masked_canvases(), st.sampled_from([16, 32]), st.integers(64, 1024))
 def test_a_frame_holds_the_mask_lies_on_the_canvas_and_fits_the_stride(
     case: tuple[int, int, tuple[int, int, int, int]], stride: int, size: int
@@ -46,7 +46,7 @@ def test_a_small_mask_on_a_huge_canvas_is_worked_on_closely() -> None:
     assert frame.scale > 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(0, 1 << 30))
 def test_resizing_keeps_flat_values_and_the_set_of_labels(h: int, w: int, h2: int, w2: int, seed: int) -> None:
     flat = np.full((h, w), 0.375, np.float32)
@@ -59,7 +59,7 @@ def test_resizing_keeps_flat_values_and_the_set_of_labels(h: int, w: int, h2: in
     assert (padded[h:, :w] == labels[-1]).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(8, 80), st.integers(8, 80), st.integers(0, 1 << 30))
 def test_the_hint_map_keeps_the_colour_of_every_stroke(h: int, w: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

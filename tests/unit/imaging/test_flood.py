@@ -81,7 +81,7 @@ def test_nothing_marked_is_refused() -> None:
         flood(np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.int32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 6), st.integers(0, 1 << 30))
 def test_every_pixel_gets_a_label_that_was_marked_and_marks_keep_theirs(h: int, w: int, marks: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

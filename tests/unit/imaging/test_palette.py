@@ -53,7 +53,7 @@ def test_a_hatched_sketch_gets_hardly_more_colours_than_it_has_strokes_of() -> N
     assert pixels[of_strokes].sum() > 0.9 * pixels.sum()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(0, 60), strokes=st.integers(0, 5), seed=st.integers(0, 1 << 30))
 def test_no_colour_moves_far_and_those_that_are_left_are_apart(count: int, strokes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

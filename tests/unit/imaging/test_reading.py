@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
@@ -262,7 +262,7 @@ def test_an_embedded_cmyk_profile_is_used(save: Save) -> None:
     assert green > max(red, blue) + 40
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(width=st.integers(8, 70), height=st.integers(8, 70), seed=st.integers(0, 2**32 - 1))
 def test_hints_keep_every_painted_byte_and_zero_the_rest(width: int, height: int, seed: int, tmp_path: Path) -> None:
     rgba = np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
@@ -275,7 +275,7 @@ def test_hints_keep_every_painted_byte_and_zero_the_rest(width: int, height: int
     assert not hints[~painted].any()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     width=st.integers(8, 70),
     height=st.integers(8, 70),
@@ -387,7 +387,7 @@ def test_a_file_cut_anywhere_is_refused_or_whole(name: str, save: Save) -> None:
     refused(path, "damaged or cut short|not an image")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_flipped_bytes_never_do_worse_than_an_error(data: st.DataObject, tmp_path: Path) -> None:
     buffer = io.BytesIO()

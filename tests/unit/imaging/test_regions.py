@@ -80,7 +80,7 @@ def test_a_poster_sized_drawing_keeps_its_size_and_regions() -> None:
     assert labels.max() == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 12), st.integers(0, 1 << 30))
 def test_every_pixel_gets_a_label_and_no_number_is_skipped(h: int, w: int, lines: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -107,7 +107,7 @@ def opened(shape: str, side: int, line: int, opening: int, at: tuple[int, int]) 
     return drawing
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.sampled_from(["circle", "box"]),
     st.sampled_from([120, 333, 700]),

@@ -120,7 +120,7 @@ def test_dots_do_not_cut_what_they_lie_on(size: int) -> None:
     assert labels[places[0]] != labels[6, 6]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), circles=st.integers(1, 12))
 def test_closed_shapes_are_never_cut(seed: int, circles: int) -> None:
     rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,7 +18,7 @@ from engine.imaging.files.reading import Lineart
 from engine.imaging.files.writing import check_target, compose, make_folder, write_all, write_png
 
 Pixels = NDArray[np.uint8]
-relaxed = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(max_examples=25)
 SIDES = st.integers(1, 40)
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -34,7 +34,7 @@ def test_a_quarter_of_a_picture_has_a_mean_that_varies_at_any_size() -> None:
         assert 0.4 < deviation < COARSE**0.5, side
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 130), st.integers(1, 130))
 def test_grids_have_the_shape_of_the_picture_and_are_smaller(height: int, width: int) -> None:
     for rows, columns in grid_sizes(height, width):

@@ -81,7 +81,7 @@ def test_the_shading_layer_over_the_flats_gives_the_colour(any_pipeline: Pipelin
     assert np.abs(over - layers.colour[..., :3]).max() <= 1.01
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(16, 420), st.integers(16, 420), st.integers(0, 1 << 20), st.sampled_from(["all", "box", "soft"]))
 def test_outside_the_mask_nothing_is_painted_at_any_size(
     pipeline: Pipeline, h: int, w: int, seed: int, kind: str
@@ -262,7 +262,7 @@ def test_shading_and_gaps_out_of_range_are_refused(pipeline: Pipeline, values: d
         pipeline.run(Job(drawing(), **values))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1 << 30))
 def test_a_clipped_shading_layer_is_right_at_soft_edges_and_as_ever_elsewhere(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -277,7 +277,7 @@ def test_a_clipped_shading_layer_is_right_at_soft_edges_and_as_ever_elsewhere(se
     assert np.array_equal(clipped[hard], plain[hard])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1 << 30))
 def test_any_two_layers_are_bridged_by_a_shading_layer(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.protocol import PROTOCOL, Buffer, Message, ProtocolError, decode, digest, encode, sparse
@@ -23,7 +23,6 @@ from engine.protocol.payload import prepare
 from engine.protocol.sparse import BLOCK
 
 ROOT = Path(__file__).resolve().parents[3]
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 names = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=MAX_NAME)
 plain = st.recursive(
@@ -53,7 +52,6 @@ messages = st.builds(
 
 
 @given(messages)
-@QUICK
 def test_a_message_survives_the_wire(message: Message) -> None:
     frames = [bytes(f) for f in encode(message)]
     assert decode(frames) == message
@@ -166,13 +164,13 @@ def only_refused(frames: list[bytes]) -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=MAX_BUFFERS + 3))
-@settings(QUICK, max_examples=1500)
+@settings(max_examples=1500)
 def test_raw_bytes_do_no_harm(frames: list[bytes]) -> None:
     only_refused(frames)
 
 
 @given(messages, st.data())
-@settings(QUICK, max_examples=500)
+@settings(max_examples=500)
 def test_damaged_messages_do_no_harm(message: Message, data: st.DataObject) -> None:
     frames = [bytearray(f) for f in encode(message)]
     for _ in range(data.draw(st.integers(1, 4))):
@@ -204,7 +202,7 @@ parts = st.sampled_from(["role", "width", "height", "order", "x", "y", "digest",
     st.lists(st.dictionaries(parts, values), max_size=4),
     st.lists(st.binary(max_size=64)),
 )
-@settings(QUICK, max_examples=800)
+@settings(max_examples=800)
 def test_wrong_values_do_no_harm(top: dict[str, Any], parts: list[dict[str, Any]], rest: list[bytes]) -> None:
     only_refused([header(**{"buffers": [{**described(), **p} for p in parts], **top}), *rest])
 
@@ -293,7 +291,6 @@ def test_what_the_other_side_would_refuse_is_not_sent(message: Message) -> None:
     st.integers(0, 40 * BLOCK),
     st.lists(st.tuples(st.integers(0, 40 * BLOCK), st.binary(min_size=1, max_size=2000)), max_size=6),
 )
-@QUICK
 def test_sparse_pixels_come_back_as_they_were(length: int, strokes: list[tuple[int, bytes]]) -> None:
     pixels = bytearray(length)
     for at, stroke in strokes:
@@ -305,7 +302,6 @@ def test_sparse_pixels_come_back_as_they_were(length: int, strokes: list[tuple[i
 
 
 @given(st.binary(max_size=200), st.integers(1, 20 * BLOCK))
-@QUICK
 def test_no_sparse_stream_breaks_the_unpacker(raw: bytes, size: int) -> None:
     for packed in (raw, zlib.compress(raw)):
         with contextlib.suppress(ValueError):

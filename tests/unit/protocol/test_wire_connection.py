@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.protocol import (
@@ -25,8 +25,6 @@ from engine.protocol import (
     runtime_folder,
     write_connection,
 )
-
-QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=50),
@@ -138,7 +136,6 @@ def test_broken_files_are_none(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300) | plain.map(lambda v: json.dumps(v).encode()))
-@settings(QUICK, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_does_no_harm(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "engine.json"
     path.touch(0o600)

@@ -25,7 +25,6 @@ def split(tasks: list[Task]) -> tuple[list[Task], list[Task]]:
     return ratings, tasks[len(ratings) :]
 
 
-@settings(deadline=None)
 @given(designs(), st.integers(0, 200))
 def test_each_rater_rates_every_method_once_on_each_of_their_drawings(design: Design, rater: int) -> None:
     ratings, pairs = split(plan(design, rater))
@@ -37,7 +36,6 @@ def test_each_rater_rates_every_method_once_on_each_of_their_drawings(design: De
         assert set(Counter(t.drawing for t in ratings).values()) == {design.methods}
 
 
-@settings(deadline=None)
 @given(designs(), st.integers(0, 200))
 def test_each_round_of_ratings_spreads_the_methods_evenly(design: Design, rater: int) -> None:
     ratings, _ = split(plan(design, rater))
@@ -48,7 +46,6 @@ def test_each_round_of_ratings_spreads_the_methods_evenly(design: Design, rater:
         assert max(shown.values()) - min(shown[m] for m in range(design.methods)) <= 1
 
 
-@settings(deadline=None)
 @given(designs(), st.integers(0, 200))
 def test_in_pairs_each_method_stands_equally_often_on_either_side(design: Design, rater: int) -> None:
     _, pairs = split(plan(design, rater))
@@ -61,7 +58,6 @@ def test_in_pairs_each_method_stands_equally_often_on_either_side(design: Design
         assert abs(left[0] - left[1]) <= 1
 
 
-@settings(deadline=None)
 @given(designs(), st.integers(0, 200))
 def test_no_drawing_comes_twice_in_a_row(design: Design, rater: int) -> None:
     if design.each > 1:
@@ -69,7 +65,7 @@ def test_no_drawing_comes_twice_in_a_row(design: Design, rater: int) -> None:
             assert all(a.drawing != b.drawing for a, b in itertools.pairwise(part))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(designs(), st.integers(1, 40))
 def test_raters_together_see_each_drawing_equally_often(design: Design, raters: int) -> None:
     seen: Counter[int] = Counter()
