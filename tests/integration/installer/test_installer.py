@@ -22,7 +22,7 @@ from installer import places
 from installer.__main__ import main
 from installer.places import Machine
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="makes a Krita for Linux")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="makes a Krita for Linux")]
 
 IMPORTER = Path("/usr/share/krita/pykrita/plugin_importer/plugin_importer.py")
 

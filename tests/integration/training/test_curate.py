@@ -359,6 +359,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> None:
     source, whole, out = tmp_path / "src", tmp_path / "whole", tmp_path / "set"

@@ -69,6 +69,7 @@ def _train_and_report(shards: Path, out: Path) -> None:
     (out / "said").write_text("\n".join(run.train(10)))
 
 
+@pytest.mark.slow
 def test_a_run_that_gets_sigterm_ends_cleanly_and_resumes_to_the_bit(shards: Path, tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_train_and_report, args=(shards, tmp_path / "part"))
     process.start()
@@ -100,6 +101,7 @@ class Interrupted(QuickStencil):
         return super().optimise(parts)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself Ctrl-C")
 def test_a_run_interrupted_again_and_again_resumes_to_the_bit(shards: Path, tmp_path: Path) -> None:
     whole = QuickStencil(tmp_path / "whole", shards, STENCIL)

@@ -70,6 +70,7 @@ def _free_port() -> int:
 
 
 # With a single sample in a process, torch draws linearts by another kernel, and steep inks magnify its rounding.
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_the_same_batches(shards: Path, tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     port = _free_port()
@@ -95,6 +96,7 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(shards: Path,
                 assert json.loads(two)[term] == pytest.approx(value, rel=1e-4), term
 
 
+@pytest.mark.slow
 def test_torchrun_shares_a_run_and_a_lost_process_ends_it_with_a_message(shards: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     torchrun = [

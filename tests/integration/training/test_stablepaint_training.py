@@ -109,6 +109,7 @@ def test_what_follows_rests_on_the_averaged_weights_and_a_standardised_latent(tm
     assert torch.allclose(latent.std((0, 2, 3)), torch.ones(4), atol=0.5)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_weights_in_every_stage(tmp_path: Path, shards: Path) -> None:
     whole = make(tmp_path / "whole", shards)
     train(whole)
@@ -189,6 +190,7 @@ def test_an_untrained_denoiser_errs_as_the_best_linear_one_does(tmp_path: Path, 
     assert error == pytest.approx(float(wanted), rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_command_trains_all_stages_and_the_engine_colours_with_it(tmp_path: Path, shards: Path) -> None:
     run = tmp_path / "run"
     command = ["train-stablepaint", str(shards), str(run), "--steps", "3", "--batch", "2", "--limit", "4"]

@@ -166,6 +166,7 @@ def test_training_lowers_the_loss(shards: Path, tmp_path: Path) -> None:
     assert np.mean(losses[-12:]) < 0.85 * np.mean(losses[:12])
 
 
+@pytest.mark.slow
 def test_the_command_trains_exports_and_the_engine_colours_with_it(shards: Path, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "out.safetensors"
     command = ["train-stenciltorch", str(shards), str(run), "--steps", "1", "--max-minutes", "0.01"]
@@ -210,6 +211,7 @@ PAINTS = replace(
 )
 
 
+@pytest.mark.slow
 def test_paintstorch_resumes_with_critic_and_reader_to_the_same_weights(tmp_path: Path, shards: Path) -> None:
     whole = PaintsTorchRun(tmp_path / "whole", shards, PAINTS)
     train(whole)

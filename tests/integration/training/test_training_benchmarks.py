@@ -48,6 +48,7 @@ def measure_data(shards: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str)
     return code
 
 
+@pytest.mark.slow
 def test_the_data_benchmark_measures_memory_and_stream_and_how_long_training_waits(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +85,7 @@ def test_missing_shards_are_an_error_of_the_data_benchmark(
     assert "training pack" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_ablation_trains_measures_and_trains_nothing_twice(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,7 +156,7 @@ def test_the_table_of_an_ablation_has_paired_differences_to_the_recipe() -> None
 def run_benchmark(name: str, *arguments: str | Path, weights: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"COLORIZE_WEIGHTS": str(weights)} if weights else {})}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
 
 
 def make_tiny_art(root: Path) -> Path:
@@ -169,6 +171,7 @@ def make_tiny_art(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_model_that_samples_is_held_against_all_it_promises(
     tmp_path: Path, small_stablepaint: Path, small_weights: Path
 ) -> None:
