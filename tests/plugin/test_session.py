@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import plugin_helpers
 import pytest
 from plugin_helpers import ENGINE, PATIENCE, Desk, engines, run_for, spin, use_place
 
@@ -57,7 +58,7 @@ def test_what_may_take_time_on_the_way_to_a_result_is_not_done_by_kritas_own_thr
 
         monkeypatch.setattr(place, name, noted)
 
-    watch(sys.modules["colorize.process"].subprocess, "Popen")
+    watch(sys.modules["colorize.engine.process"].subprocess, "Popen")
     watch(sys.modules[desk.wire.Client.__module__.replace(".client", ".loop")], "prepare")
     watch(sys.modules[desk.wire.Client.__module__.replace(".client", ".loop")], "decode")
     assert desk.end(desk.colorize(BIG)).kind == "result"
@@ -220,6 +221,7 @@ from pathlib import Path
 from colorize.qt import QT_MAJOR, QtWidgets
 assert QT_MAJOR == 6
 app = QtWidgets.QApplication([])
+import plugin_helpers
 from plugin_helpers import Desk
 desk = Desk(Path(sys.argv[3]))
 assert desk.end(desk.colorize()).kind == "result"

@@ -49,7 +49,7 @@ def test_an_engine_killed_in_mid_job_is_replaced_once_and_then_no_more(make: Mak
 
 def test_a_frozen_engine_is_lost_and_comes_back_or_is_replaced(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     # Not so soon that a busy machine could be slower.
-    monkeypatch.setattr("colorize.keeper.FROZEN", 300.0)
+    monkeypatch.setattr("colorize.engine.supervisor.FROZEN", 300.0)
     desk = make()
     desk.end(desk.colorize())
     process = psutil.Process(desk.pid)
@@ -71,7 +71,7 @@ def test_a_frozen_engine_is_lost_and_comes_back_or_is_replaced(make: Make, monke
     assert desk.state("ready").cause == ""
     assert desk.pid == process.pid
     # Not this time.
-    monkeypatch.setattr("colorize.keeper.FROZEN", 0.5)
+    monkeypatch.setattr("colorize.engine.supervisor.FROZEN", 0.5)
     process.suspend()
     desk.state("lost")
     assert desk.end(desk.colorize()).kind == "result"
@@ -153,7 +153,7 @@ def test_an_engine_that_cannot_start_ends_its_jobs_with_the_cause(
 
 
 def test_without_a_setup_the_docker_says_what_to_do(make: Make, place: Path) -> None:
-    from colorize.setup import read_setup
+    from colorize.engine.setup import read_setup
 
     desk = make(read_setup=lambda: read_setup("", place / "setup.json"))
     desk.session.start()
@@ -163,7 +163,7 @@ def test_without_a_setup_the_docker_says_what_to_do(make: Make, place: Path) -> 
 
 
 def test_without_a_setup_a_running_engine_will_do(join: Make, served: Path) -> None:
-    from colorize.setup import read_setup
+    from colorize.engine.setup import read_setup
 
     desk = join(read_setup=lambda: read_setup("", served / "setup.json"))
     assert desk.end(desk.colorize()).kind == "result"
@@ -201,7 +201,7 @@ def test_an_engine_without_weights_says_so(
     ours = Path(importlib.util.find_spec("engine").origin).parent  # type: ignore[union-attr,arg-type]
     shutil.copytree(ours, place / "engine", ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
     script = place / "bare.py"
-    script.write_text(f"import sys; sys.path.insert(0, {str(place)!r}); from engine.cli import main; main()")
+    script.write_text(f"import sys; sys.path.insert(0, {str(place)!r}); from engine.cli.main import main; main()")
     desk = make([sys.executable, str(script)])
     desk.session.start()
     status = desk.state("failed")

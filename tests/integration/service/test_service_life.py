@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import service_helpers
 from numpy.typing import NDArray
 from service_helpers import PATIENCE, Caller, Engine, posix, until
 
@@ -247,6 +248,7 @@ def test_the_jobs_of_a_client_that_vanishes_are_dropped(
 import sys, numpy as np
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+import service_helpers
 from service_helpers import PATIENCE, Caller
 from engine.protocol.connection import read_connection
 caller = Caller(read_connection(Path(sys.argv[2])))
@@ -258,7 +260,7 @@ print("sending", flush=True)
 for _ in range(200):
     caller.colorize(huge)
 """
-    paths = [Path(__file__).parent, shared.runtime / "engine.json", tmp_path / "poster.npy"]
+    paths = [Path(service_helpers.__file__).parent, shared.runtime / "engine.json", tmp_path / "poster.npy"]
     client = subprocess.Popen([sys.executable, "-c", script, *map(str, paths)], stdout=subprocess.PIPE)
     assert client.stdout is not None
     client.stdout.readline()

@@ -156,7 +156,7 @@ def test_the_table_of_an_ablation_has_paired_differences_to_the_recipe() -> None
 def run_benchmark(name: str, *arguments: str | Path, weights: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"COLORIZE_WEIGHTS": str(weights)} if weights else {})}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500, check=False)
 
 
 def make_tiny_art(root: Path) -> Path:
