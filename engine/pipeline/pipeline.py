@@ -95,7 +95,8 @@ class Pipeline:
                 flats = make_flats(segments.result(), view.sight, moments, split=split, lean=lean)
                 track("shading", track.drawn + 3 + 2 * place)
                 field = self.shading(flats, view.change, paper, job.settings.shading)
-                painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check)
+                smooth = job.lineart[frame.window] if job.settings.edges == "smooth" else None
+                painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check, smooth)
                 results.append(Layers(*painted, job.settings.clipped))
         track("done", track.total)
         return results

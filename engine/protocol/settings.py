@@ -138,6 +138,7 @@ class JobSettings:
         size: working short side in pixels; None = the model's own.
         shading: how strong light and shade are; 0 = flats alone, 1 = as was measured to fit best.
         gap: the widest gap in a line that is closed, in pixels of the canvas, 0 = none; None = judged by the drawing.
+        edges: where two flats meet and no ink covers it, "crisp" or "smooth" (antialiased).
         variations: how many pictures to make.
         seed: for models that sample; each further variation has the next number.
         steps: of the sampling; None = the model's own.
@@ -180,6 +181,15 @@ class JobSettings:
         title="Gap size",
         tip="The widest gap in a line that is closed, in pixels of the image: raise it where colour leaks, "
         "lower it where an opening is meant. 0 closes none",
+    )
+    edges: str = _setting(
+        "crisp",
+        CHOICE,
+        choices={"crisp": "Crisp", "smooth": "Smooth"},
+        help="Where two flats meet and no ink covers it: crisp, or smooth (antialiased).",
+        title="Edges",
+        tip="How two colours meet where no line hides it: crisp, so that each can be selected whole, or smooth, "
+        "without steps under thin or pale lines",
     )
     variations: int = _setting(
         1,

@@ -964,6 +964,22 @@
             <translation>Le plus large trou du trait qui est fermé, en pixels de l’image : augmentez-le si la couleur fuit, réduisez-le si une ouverture est voulue. 0 n’en ferme aucun</translation>
         </message>
         <message>
+            <source>Edges</source>
+            <translation>Bords</translation>
+        </message>
+        <message>
+            <source>How two colours meet where no line hides it: crisp, so that each can be selected whole, or smooth, without steps under thin or pale lines</source>
+            <translation>Comment deux couleurs se rencontrent là où aucun trait ne le cache : bords nets, pour pouvoir sélectionner chacune en entier, ou lissés, sans marches d’escalier sous les traits fins ou pâles</translation>
+        </message>
+        <message>
+            <source>Crisp</source>
+            <translation>Nets</translation>
+        </message>
+        <message>
+            <source>Smooth</source>
+            <translation>Lissés</translation>
+        </message>
+        <message>
             <source>Variations</source>
             <translation>Variantes</translation>
         </message>

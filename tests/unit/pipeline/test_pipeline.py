@@ -230,6 +230,34 @@ def test_without_shading_the_colour_is_the_flats_and_the_shading_layer_is_empty(
     assert not layers.shading.any()
 
 
+def test_smooth_edges_change_borders_that_show_and_nothing_else(any_pipeline: Pipeline) -> None:
+    line, hints = np.ones((200, 300), np.float32), strokes(200, 300)
+    cv2.ellipse(line, (150, 100), (90, 55), 20, 0, 360, 0.5, 2)
+    mask = cv2.GaussianBlur(np.pad(np.full((140, 220), 255, np.uint8), ((30, 30), (40, 40))), (0, 0), 3)
+    mask[mask < 8] = 0
+    job = Job(line, hints, mask)
+    crisp, smooth = any_pipeline.run(job), any_pipeline.run(job.with_settings(edges="smooth"))
+    assert np.array_equal(crisp.colour, any_pipeline.run(job.with_settings(edges="crisp")).colour)
+    changed = (crisp.flats != smooth.flats).any(axis=2)
+    assert 50 < changed.sum() < 3000
+    for before, after in ((crisp.flats, smooth.flats), (crisp.colour, smooth.colour)):
+        assert np.array_equal(before[..., 3], after[..., 3])
+        assert not after[mask == 0].any()
+        assert np.array_equal(before[~changed], after[~changed])
+    # A changed pixel lies at a border, and between the colours around it.
+    flats = crisp.flats[..., :3]
+    low, high = cv2.erode(flats, np.ones((5, 5))), cv2.dilate(flats, np.ones((5, 5)))
+    inside = changed & (cv2.erode(mask, np.ones((5, 5))) > 0)
+    assert ((smooth.flats[..., :3] >= low) & (smooth.flats[..., :3] <= high))[inside].all()
+    # Shading over flats still gives the colour, and without shading they are one.
+    alpha = smooth.shading[..., 3:] / 255 / np.maximum(smooth.flats[..., 3:] / 255, 1 / 255)
+    over = smooth.flats[..., :3] * (1 - alpha) + smooth.shading[..., :3] * alpha
+    assert np.abs(over - smooth.colour[..., :3])[mask == 255].max() <= 1.01
+    bare = any_pipeline.run(job.with_settings(edges="smooth", shading=0.0))
+    assert np.array_equal(bare.flats, bare.colour)
+    assert np.array_equal(bare.flats, smooth.flats)
+
+
 def test_shading_grows_with_its_strength_and_one_is_as_without_a_word(any_pipeline: Pipeline) -> None:
     job = Job(drawing(), strokes(200, 300))
     flats, sizes = any_pipeline.run(job).flats, []
