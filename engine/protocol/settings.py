@@ -53,6 +53,7 @@ class Setting:
         unit: behind a number; ``PERCENT`` shows a fraction in per cent.
         help: line in the help of the command line; empty = not offered there.
         title: label in the docker; empty = not offered there.
+        row: place in the docker, from the top.
         tip: tooltip in the docker.
         step: between two numbers in the docker, in the unit.
         most: largest number in the docker, where its boxes hold less or more would be of no use.
@@ -71,6 +72,7 @@ class Setting:
     unit: str = ""
     help: str = ""
     title: str = ""
+    row: int = 0
     tip: str = ""
     step: float = 1
     most: float | None = None
@@ -132,18 +134,18 @@ def _setting(default: Any, kind: str, **about: Any) -> Any:
 
 @dataclass(frozen=True)
 class JobSettings:
-    """How a job is to be done. Fields are in the order in which people are shown them.
+    """How a job is to be done. Options and messages have the settings in the order of the fields.
 
     Attributes:
         size: working short side in pixels; None = the model's own.
+        seed: for models that sample; each further variation has the next number.
         shading: how strong light and shade are; 0 = flats alone, 1 = as was measured to fit best.
         gap: the widest gap in a line that is closed, in pixels of the canvas, 0 = none; None = judged by the drawing.
         edges: where two flats meet and no ink covers it, "crisp" or "smooth" (antialiased).
-        variations: how many pictures to make.
-        seed: for models that sample; each further variation has the next number.
-        steps: of the sampling; None = the model's own.
         strength: 0 = the model's best guess, 1 = free of it; None = the model's own.
+        steps: of the sampling; None = the model's own.
         guidance: how much more it listens to the hints; 1 = as it learnt; None = the model's own.
+        variations: how many pictures to make.
         clipped: the shading layer is for laying with the alpha below it kept, see ``shading_layer``.
 
     Raises:
@@ -160,7 +162,19 @@ class JobSettings:
         unit="px",
         help="Short side the model works at, in pixels; its own choice without.",
         title="Detail",
+        row=1,
         tip="Short side of the picture that the model works on. Larger sees finer detail and takes longer",
+    )
+    seed: int = _setting(
+        0,
+        WHOLE,
+        high=MAX_SEED,
+        needs="stochastic",
+        help="For models that draw lots: the same seed gives the same picture again.",
+        title="Seed",
+        row=6,
+        tip="The same seed gives the same result again; another one a different result",
+        most=2**31 - MAX_VARIATIONS,
     )
     shading: float = _setting(
         1.0,
@@ -169,6 +183,7 @@ class JobSettings:
         unit=PERCENT,
         help="Strength of light and shade: 0 = flat colours alone, up to 2.",
         title="Shade",
+        row=2,
         tip="How strong light and shade are: 0 % is flat colours alone, 100 % as the model has learned",
         step=10,
     )
@@ -179,6 +194,7 @@ class JobSettings:
         unit="px",
         help="Widest gap in a line to close, in pixels; judged by eye without.",
         title="Gap size",
+        row=3,
         tip="The widest gap in a line that is closed, in pixels of the image: raise it where colour leaks, "
         "lower it where an opening is meant. 0 closes none",
     )
@@ -188,42 +204,9 @@ class JobSettings:
         choices={"crisp": "Crisp", "smooth": "Smooth"},
         help="Where two flats meet and no ink covers it: crisp, or smooth (antialiased).",
         title="Edges",
+        row=4,
         tip="How two colours meet where no line hides it: crisp, so that each can be selected whole, or smooth, "
         "without steps under thin or pale lines",
-    )
-    variations: int = _setting(
-        1,
-        WHOLE,
-        low=1,
-        high=MAX_VARIATIONS,
-        group=SAMPLING,
-        needs="stochastic",
-        help="Pictures to make.",
-        title="Variations",
-        tip="How many different results to make",
-    )
-    seed: int = _setting(
-        0,
-        WHOLE,
-        high=MAX_SEED,
-        needs="stochastic",
-        help="For models that draw lots: the same seed gives the same picture again.",
-        title="Seed",
-        tip="The same seed gives the same result again; another one a different result",
-        most=2**31 - MAX_VARIATIONS,
-    )
-    steps: int | None = _setting(
-        None,
-        WHOLE,
-        low=1,
-        high=1000,
-        group=SAMPLING,
-        needs="steps",
-        per_model=True,
-        help="Sampling steps; more are slower and a little finer.",
-        title="Steps",
-        tip="Rounds that the model takes. More is slower and often cleaner",
-        most=200,
     )
     strength: float | None = _setting(
         None,
@@ -235,8 +218,23 @@ class JobSettings:
         unit=PERCENT,
         help="For models that draw lots: 0 = the best guess, 1 = free of it; the model's own without.",
         title="Strength",
+        row=8,
         tip="How far the model may go from its best guess: 0 % is the guess itself, 100 % is free",
         step=5,
+    )
+    steps: int | None = _setting(
+        None,
+        WHOLE,
+        low=1,
+        high=1000,
+        group=SAMPLING,
+        needs="steps",
+        per_model=True,
+        help="Sampling steps; more are slower and a little finer.",
+        title="Steps",
+        row=7,
+        tip="Rounds that the model takes. More is slower and often cleaner",
+        most=200,
     )
     guidance: float | None = _setting(
         None,
@@ -247,8 +245,21 @@ class JobSettings:
         per_model=True,
         help="1 = as it learnt, more = listens more to the hints.",
         title="Guidance",
+        row=9,
         tip="How closely the model keeps to your hints: 1 as it has learned to; any other takes twice as long",
         step=0.5,
+    )
+    variations: int = _setting(
+        1,
+        WHOLE,
+        low=1,
+        high=MAX_VARIATIONS,
+        group=SAMPLING,
+        needs="stochastic",
+        help="Pictures to make.",
+        title="Variations",
+        row=5,
+        tip="How many different results to make",
     )
     clipped: bool = _setting(False, SWITCH)
 

@@ -61,7 +61,8 @@ def blend_borders(
     """
     (h, w), (height, width), (start, end) = labels.shape, shape, rows
     at_y, at_x = (np.arange(start, end) + 0.5) * h / height - 0.5, (np.arange(width) + 0.5) * w / width - 0.5
-    row, column = np.rint(at_y - 1e-9).astype(np.intp), np.rint(at_x - 1e-9).astype(np.intp)
+    row = (np.arange(start, end) * 2 + 1) * h // (2 * height)
+    column = (np.arange(width) * 2 + 1) * w // (2 * width)
     top, bottom = int(row[0]) - REACH, int(row[-1]) + REACH + 1
     # Beyond the frame its edge goes on.
     near_rows = np.clip(np.arange(top, bottom), 0, h - 1)
@@ -104,7 +105,7 @@ def blend_borders(
 
 
 def _touches_another(colours: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Mark the pixels that have another colour among their eight neighbours."""
+    """Mark the pixels that have another colour at most two rows and columns away."""
     differs = np.zeros(colours.shape, np.uint8)
     differs[:, 1:] |= colours[:, 1:] != colours[:, :-1]
     differs[:, :-1] |= differs[:, 1:]

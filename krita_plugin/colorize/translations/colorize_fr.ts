@@ -944,6 +944,14 @@
             <translation> px</translation>
         </message>
         <message>
+            <source>Seed</source>
+            <translation>Graine</translation>
+        </message>
+        <message>
+            <source>The same seed gives the same result again; another one a different result</source>
+            <translation>La même graine redonne le même résultat ; une autre en donne un différent</translation>
+        </message>
+        <message>
             <source>Shade</source>
             <translation>Ombres</translation>
         </message>
@@ -980,20 +988,12 @@
             <translation>Lissés</translation>
         </message>
         <message>
-            <source>Variations</source>
-            <translation>Variantes</translation>
+            <source>Strength</source>
+            <translation>Force</translation>
         </message>
         <message>
-            <source>How many different results to make</source>
-            <translation>Nombre de résultats différents à produire</translation>
-        </message>
-        <message>
-            <source>Seed</source>
-            <translation>Graine</translation>
-        </message>
-        <message>
-            <source>The same seed gives the same result again; another one a different result</source>
-            <translation>La même graine redonne le même résultat ; une autre en donne un différent</translation>
+            <source>How far the model may go from its best guess: 0 % is the guess itself, 100 % is free</source>
+            <translation>Jusqu’où le modèle peut s’écarter de sa meilleure estimation : 0 % la donne telle quelle, 100 % le laisse libre</translation>
         </message>
         <message>
             <source>Steps</source>
@@ -1004,20 +1004,20 @@
             <translation>Nombre de passes du modèle. Plus il y en a, plus c’est lent et souvent net</translation>
         </message>
         <message>
-            <source>Strength</source>
-            <translation>Force</translation>
-        </message>
-        <message>
-            <source>How far the model may go from its best guess: 0 % is the guess itself, 100 % is free</source>
-            <translation>Jusqu’où le modèle peut s’écarter de sa meilleure estimation : 0 % la donne telle quelle, 100 % le laisse libre</translation>
-        </message>
-        <message>
             <source>Guidance</source>
             <translation>Fidélité</translation>
         </message>
         <message>
             <source>How closely the model keeps to your hints: 1 as it has learned to; any other takes twice as long</source>
             <translation>À quel point le modèle suit vos touches : 1 comme il l’a appris ; toute autre valeur prend deux fois plus de temps</translation>
+        </message>
+        <message>
+            <source>Variations</source>
+            <translation>Variantes</translation>
+        </message>
+        <message>
+            <source>How many different results to make</source>
+            <translation>Nombre de résultats différents à produire</translation>
         </message>
     </context>
 </TS>

@@ -20,7 +20,7 @@ class OptionsForm(QtWidgets.QWidget):
     """Rows for model, output and what else the model takes; `changed` comes only from the artist.
 
     Args:
-        settings: by name; those with a title get a row, in this order.
+        settings: by name; those with a title get a row.
     """
 
     changed = Signal()
@@ -28,7 +28,8 @@ class OptionsForm(QtWidgets.QWidget):
     def __init__(self, settings: Mapping[str, Setting] = SETTINGS) -> None:
         super().__init__()
         self.setObjectName("options_form")
-        self._settings = {name: setting for name, setting in settings.items() if setting.title}
+        offered = sorted((s for s in settings.values() if s.title), key=lambda setting: setting.row)
+        self._settings = {setting.name: setting for setting in offered}
         self._models: list[dict[str, Any]] = []
         self._kept: dict[str, Any] = {"output": OUTPUTS[0]}
         self._kept.update((name, s.default) for name, s in self._settings.items() if not s.per_model)

@@ -98,7 +98,7 @@ def test_a_model_that_draws_no_lots_is_wrong_for_it_and_nothing_is_written(
     asked = ("--strength", 0.5, "--variations", 2)
     done = invoke("colorize", lineart, "--weights", small_weights, "--size", 64, *asked, "-o", tmp_path / "out.png")
     assert done.exit_code == 2
-    assert "draws no lots, so it has no variations and no strength; leave that out" in done.stderr
+    assert "draws no lots, so it has no strength and no variations; leave that out" in done.stderr
     assert list(tmp_path.iterdir()) == [lineart]
 
 

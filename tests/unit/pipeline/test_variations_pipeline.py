@@ -139,7 +139,7 @@ def test_numbers_that_make_no_sense_are_refused() -> None:
 
 
 def test_a_model_that_draws_no_lots_says_so(plain: Pipeline) -> None:
-    with pytest.raises(ColorizeError, match="no variations and no strength"):
+    with pytest.raises(ColorizeError, match="no strength and no variations"):
         plain.vary(Job(drawing(), settings=JobSettings(size=64, strength=0.5, variations=2)))
     with pytest.raises(ColorizeError, match="no steps"):
         plain.run(Job(drawing(), settings=JobSettings(size=64, steps=4)))

@@ -87,3 +87,8 @@ def test_a_descriptor_says_which_settings_mean_anything(more: dict[str, Any], un
 def test_a_report_tells_what_holds_for_every_model() -> None:
     assert JobSettings(gap=3).told() == {"shading": 1.0, "gap": 3, "edges": "crisp"}
     assert [f.name for f in fields(JobSettings)] == list(SETTINGS)
+
+
+def test_no_two_settings_have_one_row_of_the_docker() -> None:
+    rows = [setting.row for setting in SETTINGS.values() if setting.title]
+    assert sorted(rows) == list(range(1, len(rows) + 1))
