@@ -30,7 +30,7 @@ from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.models.checkpoint import find_weights, load_model
 from engine.models.components.hint_prior import Flood
-from engine.pipeline import Job, Pipeline, model_inputs
+from engine.pipeline import Job, JobSettings, Pipeline, model_inputs
 from training.export.onnx_export import write_onnx
 from training.export.onnx_interface import interface_of, tensors_of
 
@@ -40,7 +40,7 @@ def measure(options: argparse.Namespace) -> list[list[str]]:
     model = load_model(find_weights(DEFAULT_MODEL, options.weights))
     pipeline = Pipeline(model)
     side = options.size
-    job = Job(draw_lineart(side, side, SEED), draw_strokes(side, side, STROKES, SEED), size=side)
+    job = Job(draw_lineart(side, side, SEED), draw_strokes(side, side, STROKES, SEED), settings=JobSettings(size=side))
     inputs = model_inputs(job, pipeline.frame(job))
     tensors = tensors_of(interface_of(model.network, model.descriptor), inputs)
     more: dict[str, Any] = {}

@@ -24,3 +24,17 @@ def draws_no_lots(model: str, asked: list[str]) -> ColorizeError:
         "leave that out, or choose a model that does (see `engine models`)",
         wrong_use=True,
     )
+
+
+def check_size(size: int | None, model: str, smallest: int, largest: int) -> None:
+    """Refuse a working size that a model is not made for, in pixels; None is its own.
+
+    Raises:
+        ColorizeError: it is smaller than the model's smallest or larger than its largest.
+    """
+    if size is not None and not smallest <= size <= largest:
+        raise ColorizeError(
+            f"--size {size} is outside what {model} is made for",
+            f"choose one from {smallest} to {largest}",
+            wrong_use=True,
+        )

@@ -12,12 +12,13 @@ from PIL import Image
 from engine.imaging.files.reading import read_hints, read_lineart
 from engine.imaging.files.writing import compose
 from engine.models.checkpoint import find_weights, load_model
-from engine.pipeline import Job, Pipeline
+from engine.pipeline import Job, JobSettings, Pipeline
 
 HERE = Path(__file__).resolve().parent
 MODEL = "stablepaint"
 STRENGTH = 0.8
 VARIATIONS = 4
+SETTINGS = JobSettings(strength=STRENGTH, variations=VARIATIONS)
 WIDTH = 260
 GAP = 8
 
@@ -33,7 +34,7 @@ def row(pipeline: Pipeline, folder: Path, *, strokes: bool) -> Image.Image:
     """The strokes on the drawing, and its variations beside it, each ``WIDTH`` pixels wide."""
     lineart = read_lineart(folder / "lineart.png")
     hints = commonest(read_hints(folder / "hints.png", lineart.size)) if strokes else None
-    results = pipeline.vary(Job(lineart.paper, hints, strength=STRENGTH, variations=VARIATIONS))
+    results = pipeline.vary(Job(lineart.paper, hints, settings=SETTINGS))
     paper = Image.open(folder / "lineart.png").convert("RGB")
     if hints is not None:
         paper.paste(Image.fromarray(hints), mask=Image.fromarray(hints[..., 3]))

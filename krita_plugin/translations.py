@@ -1,4 +1,4 @@
-"""Takes every tr("literal") of the plugin into its .ts files; for developers, not a part of the installed plugin."""
+"""Takes all texts of the plugin into its .ts files; for developers, not a part of the installed plugin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 PLUGIN = Path(__file__).resolve().parent / "colorize"
+sys.path.append(str(PLUGIN.parent.parent))
+
+from engine.protocol.settings import SETTINGS  # noqa: E402 (run as a program, only the folder of this file is on the path)
 
 
 class _Texts(ast.NodeVisitor):
@@ -38,6 +41,12 @@ def literals(folder: Path = PLUGIN) -> list[str]:
     return list(found)
 
 
+def texts() -> list[str]:
+    """Every text that is to be translated, once: those given to tr(), and those of the settings of a job."""
+    settings = [text for setting in SETTINGS.values() for text in setting.texts()]
+    return list(dict.fromkeys([*literals(), *settings]))
+
+
 def translations(file: Path) -> dict[str, str]:
     """The finished texts of a .ts file by source."""
     finished = {}
@@ -48,13 +57,13 @@ def translations(file: Path) -> dict[str, str]:
     return finished
 
 
-def update(file: Path, texts: list[str]) -> list[str]:
+def update(file: Path, wanted: list[str]) -> list[str]:
     """Write a .ts file with these texts, keep its translations, and return the texts that have none."""
     known = translations(file) if file.is_file() else {}
     root = ET.Element("TS", version="2.1", language=file.stem.split("_")[-1], sourcelanguage="en")
     context = ET.SubElement(root, "context")
     ET.SubElement(context, "name").text = "Colorize"
-    for text in texts:
+    for text in wanted:
         message = ET.SubElement(context, "message")
         ET.SubElement(message, "source").text = text
         translation = ET.SubElement(message, "translation")
@@ -64,14 +73,14 @@ def update(file: Path, texts: list[str]) -> list[str]:
     ET.indent(root, "    ")
     head = '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE TS>\n'
     file.write_text(head + ET.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
-    return [text for text in texts if text not in known]
+    return [text for text in wanted if text not in known]
 
 
 def main() -> int:
     """Update every .ts and list what is to be translated."""
     missing = 0
     for file in sorted((PLUGIN / "translations").glob("*.ts")):
-        for text in update(file, literals()):
+        for text in update(file, texts()):
             missing += 1
             print(f"{file.name}: to be translated: {text!r}")  # noqa: T201
     return 1 if missing else 0

@@ -14,7 +14,7 @@ from benchmarks.stablepaint.pictures import draw_variations
 from engine.imaging.regions.segmentation import find_regions
 from engine.models.components.vae import CELL
 from engine.models.stablepaint import StablePaint
-from engine.pipeline import Job, Pipeline
+from engine.pipeline import Job, JobSettings, Pipeline
 from training.evaluation import metrics
 from training.evaluation.measure import Facts
 from training.evaluation.methods import Coloured
@@ -68,7 +68,8 @@ def outputs(settings: Settings | None) -> dict[str, str]:
 def make_job(facts: Facts, count: int, seed: int, variations: int = 1) -> Job:
     """The job of a picture with so many strokes."""
     hints = facts.hints(count)
-    return Job(facts.picture.lineart, hints if hints[..., 3].any() else None, seed=seed, variations=variations)
+    settings = JobSettings(seed=seed, variations=variations)
+    return Job(facts.picture.lineart, hints if hints[..., 3].any() else None, settings=settings)
 
 
 def colour_all(model: Pipeline, default: Pipeline, facts: Facts, count: int, seed: int) -> Coloured:

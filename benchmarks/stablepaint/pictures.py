@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.imaging.canvas import Frame, resize_picture
 from engine.imaging.files.reading import Lineart
 from engine.imaging.files.writing import compose
-from engine.pipeline import Job, Pipeline
+from engine.pipeline import Job, JobSettings, Pipeline
 from training.evaluation import metrics
 from training.evaluation.heldout import Picture
 from training.evaluation.sheets import Row, over_lineart, write_sheets
@@ -54,7 +54,8 @@ def write_strength_sheets(folder: Path, pipeline: Pipeline, picture: Picture, se
         given = [over_lineart(picture.lineart, hints), picture.original] + [BLANK] * (len(STRENGTHS) - 2)
         rows: dict[str, list[Row]] = {"colour": [], "network": []}
         for strength, first in zip(STRENGTHS, given, strict=True):
-            job = Job(picture.lineart, hints if count else None, seed=seed, strength=strength, variations=SEEDS)
+            settings = JobSettings(seed=seed, strength=strength, variations=SEEDS)
+            job = Job(picture.lineart, hints if count else None, settings=settings)
             for kind, made in zip(rows, draw_variations(pipeline, job), strict=True):
                 seen = [metrics.with_ink(one, picture.lineart) for one in made]
                 rows[kind].append((f"strength {strength:g}", [first, *seen]))
@@ -94,7 +95,8 @@ def paint_parts(pipeline: Pipeline, picture: Picture, seed: int) -> tuple[list[R
             cells: list[Any] = [shown, picture.original]
             for strength, seeds in ((0.0, 1), (FREE, 3)):
                 strokes = hints if count else None
-                job = Job(picture.lineart, strokes, mask, context, None, seed, strength=strength, variations=seeds)
+                settings = JobSettings(seed=seed, strength=strength, variations=seeds)
+                job = Job(picture.lineart, strokes, mask, context, settings)
                 for layers in pipeline.vary(job):
                     ready = compose(layers.colour, drawing, context)[..., :3]
                     worst = max(worst, metrics.outside_difference(ready, picture.original, mask))

@@ -34,7 +34,7 @@ from engine.models.base import Sampling
 from engine.models.checkpoint import LoadedModel, find_weights, load_model
 from engine.models.components.hint_prior import flood_hints
 from engine.models.stablepaint import Noise, StablePaint
-from engine.pipeline import Job, Pipeline
+from engine.pipeline import Job, JobSettings, Pipeline
 
 STEPS = 4
 MANY = 4
@@ -66,7 +66,8 @@ def measure_steps(model: LoadedModel, default: LoadedModel, repeats: int) -> dic
     """Median seconds of everything in ``TITLES`` at 512x512; they take turns."""
     net, pipeline = paints(model), Pipeline(model)
     inputs, others = make_inputs(pipeline), make_inputs(Pipeline(default))
-    job = Job(draw_lineart(SIZE, SIZE, SEED), draw_strokes(SIZE, SIZE, STROKES, SEED), strength=STRENGTH, steps=STEPS)
+    settings = JobSettings(strength=STRENGTH, steps=STEPS)
+    job = Job(draw_lineart(SIZE, SIZE, SEED), draw_strokes(SIZE, SIZE, STROKES, SEED), settings=settings)
     with torch.inference_mode():
         flood = flood_hints(others)
         guides = net.guides(inputs)
@@ -89,11 +90,11 @@ def measure_memory(weights: Path) -> dict[str, float]:
     """In this process, which must be fresh: MB that one picture and then ``MANY`` add to the loaded model."""
     pipeline = Pipeline(load_model(weights))
     lineart, hints = draw_lineart(SIZE, SIZE, SEED), draw_strokes(SIZE, SIZE, STROKES, SEED)
-    pipeline.run(Job(draw_lineart(64, 64, SEED), draw_strokes(64, 64, 4, SEED), steps=1))
+    pipeline.run(Job(draw_lineart(64, 64, SEED), draw_strokes(64, 64, 4, SEED), settings=JobSettings(steps=1)))
     before = psutil.Process().memory_info().rss / 1e6
     out = {"loaded": before}
     for name, count in (("one", 1), ("many", MANY)):
-        pipeline.vary(Job(lineart, hints, strength=STRENGTH, steps=STEPS, variations=count))
+        pipeline.vary(Job(lineart, hints, settings=JobSettings(strength=STRENGTH, steps=STEPS, variations=count)))
         out[name] = peak_megabytes() - before
     return out
 

@@ -17,9 +17,10 @@ from engine import __version__
 from engine.batch.contact_sheet import Sheet
 from engine.batch.plan import Frame, Record, clashes, fingerprint
 from engine.batch.service import Service
-from engine.errors import ColorizeError, draws_no_lots
+from engine.errors import ColorizeError, check_size, draws_no_lots
 from engine.imaging.files import reading, writing
 from engine.protocol import Buffer, Event, Message, digest
+from engine.protocol.settings import SAMPLING, JobSettings
 
 Pixels = NDArray[np.uint8]
 
@@ -38,40 +39,31 @@ FAREWELL = 2.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class Wanted:
     """What is wanted of all drawings.
 
     Attributes:
         model: its name.
-        size: working short side in pixels; None = the model's own.
-        seed: for models that draw lots.
+        settings: of every job.
         overwrite: colour all again, and write over pictures that no batch has made.
-        strength, steps, guidance: for models that draw lots; None = the model's own.
-        shading: strength of light and shade, 0 to 2.
-        gap: widest gap in a line to close, in pixels; None = judged by the drawing.
     """
 
     model: str
-    size: int | None = None
-    seed: int = 0
+    settings: JobSettings = field(default_factory=JobSettings)
     overwrite: bool = False
-    strength: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    shading: float = 1.0
-    gap: int | None = None
 
-    @property
-    def sampling(self) -> dict[str, float]:
-        """What is asked for of the sampling, by name."""
-        asked = {"strength": self.strength, "steps": self.steps, "guidance": self.guidance}
-        return {name: value for name, value in asked.items() if value is not None}
+    def made_with(self, about: dict[str, Any], weights: Path | None) -> dict[str, Any]:
+        """All that changes pictures besides their inputs, for the record.
 
-    @property
-    def finish(self) -> dict[str, float]:
-        """What is asked for besides, by name; what is left as it is has no entry, so that old records stay true."""
-        asked: dict[str, float] = {} if self.shading == 1 else {"shading": self.shading}
-        return asked if self.gap is None else {**asked, "gap": self.gap}
+        What is as by default has no entry, but for size and seed, so that records older than a setting stay true.
+
+        Args:
+            about: what the engine says of the model.
+            weights: what the engine was started with.
+        """
+        made_with: dict[str, Any] = {"version": __version__, "model": about}
+        made_with |= {"size": self.settings.size, "seed": self.settings.seed, **self.settings.changed()}
+        return made_with if weights is None else {**made_with, "weights": fingerprint(weights)}
 
 
 @dataclass
@@ -132,7 +124,7 @@ class Batch:
 
     Args:
         frames: the drawings.
-        settings: what is wanted.
+        wanted: what is wanted.
         folder: of the pictures; it is made where it is missing.
         service: the engine.
         report: who wants to hear how it goes.
@@ -145,14 +137,14 @@ class Batch:
     def __init__(
         self,
         frames: list[Frame],
-        settings: Settings,
+        wanted: Wanted,
         folder: Path,
         service: Service,
         report: Report,
         unbroken: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.outcome = Outcome()
-        self._frames, self._settings, self._folder = frames, settings, folder
+        self._frames, self._wanted, self._folder = frames, wanted, folder
         self._service, self._report, self._unbroken = service, report, unbroken
         self._jobs: dict[str, _Job] = {}
         self._todo: deque[Frame] = deque()
@@ -175,13 +167,8 @@ class Batch:
             KeyboardInterrupt: somebody stopped it; what is done stays.
         """
         model = self._check_model(weights)
-        made_with: dict[str, Any] = {"version": __version__, "model": model}
-        made_with |= {"size": self._settings.size, "seed": self._settings.seed}
-        made_with |= {**self._settings.sampling, **self._settings.finish}
-        if weights is not None:
-            made_with["weights"] = fingerprint(weights)
         writing.make_folder(self._folder)
-        self._record = Record(self._folder, made_with)
+        self._record = Record(self._folder, self._wanted.made_with(model, weights))
         self._record.tidy()
         self._sort()
         try:
@@ -200,7 +187,7 @@ class Batch:
 
     def _check_model(self, weights: Path | None) -> dict[str, Any]:
         """What the engine says of the model."""
-        name, size, known = self._settings.model, self._settings.size, self._service.about["models"]
+        name, known = self._wanted.model, self._service.about["models"]
         found = next((m for m in known if m["name"] == name), None)
         if weights is not None and weights.is_file():
             # That file is the model, whatever name was asked for.
@@ -208,14 +195,10 @@ class Batch:
         if found is None:
             names = ", ".join(m["name"] for m in known) or "none"
             raise ColorizeError(f"the engine has no model '{name}'", f"choose one of: {names}", wrong_use=True)
-        if size is not None and not found["min_size"] <= size <= found["max_size"]:
-            raise ColorizeError(
-                f"--size {size} is outside what {name} is made for",
-                f"choose one from {found['min_size']} to {found['max_size']}",
-                wrong_use=True,
-            )
-        if self._settings.sampling and not found["stochastic"]:
-            raise draws_no_lots(name, list(self._settings.sampling))
+        check_size(self._wanted.settings.size, name, found["min_size"], found["max_size"])
+        sampling = self._wanted.settings.changed(SAMPLING)
+        if sampling and not found["stochastic"]:
+            raise draws_no_lots(name, list(sampling))
         return {**found, "asked": name}
 
     def _sort(self) -> None:
@@ -227,9 +210,9 @@ class Batch:
                 self.outcome.missing[role] = self.outcome.missing.get(role, 0) + 1
             if number in clashing:
                 refused.append((frame, clashing[number]))
-            elif not self._settings.overwrite and self._record.done(frame):
+            elif not self._wanted.overwrite and self._record.done(frame):
                 self.outcome.skipped.append(frame)
-            elif not self._settings.overwrite and self._record.foreign(frame):
+            elif not self._wanted.overwrite and self._record.foreign(frame):
                 error = ColorizeError(
                     f"{frame.output} is there already and was made or changed by somebody else",
                     "move it away, or use --overwrite",
@@ -263,11 +246,8 @@ class Batch:
             buffers.append(buffer)
             context = pixels if role == "context" else context
         width, height = lineart.size
-        body: dict[str, Any] = {"width": width, "height": height, "model": self._settings.model}
-        body |= {"seed": self._settings.seed, "layers": list(frame.layers) or ["colour"]}
-        body |= {**self._settings.sampling, **self._settings.finish}
-        if self._settings.size is not None:
-            body["size"] = self._settings.size
+        body: dict[str, Any] = {"width": width, "height": height, "model": self._wanted.model}
+        body |= {"layers": list(frame.layers) or ["colour"], **self._wanted.settings.changed()}
         # Only the ink is needed any more, to be laid on top; the paper would be as much again.
         lineart = reading.Lineart(np.empty((0, 0), np.float32), lineart.ink)
         self._jobs[self._service.client.colorize(body, buffers)] = _Job(frame, lineart, context, made_from)

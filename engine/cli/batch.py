@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine import DEFAULT_MODEL
-from engine.cli.options import finish_options, sampling_options
+from engine.cli.options import job_settings
 from engine.errors import ColorizeError
+from engine.protocol.settings import SAMPLING
 
 if TYPE_CHECKING:
     from engine.batch.plan import Frame
-    from engine.batch.runner import Outcome, Settings
+    from engine.batch.runner import Outcome, Wanted
+    from engine.protocol.settings import JobSettings
 
 FAILED, STOPPED = 1, 130
 BAR = 24
@@ -38,10 +40,7 @@ ADDRESS = click.Path(path_type=Path)
 @click.option("--mask", type=ADDRESS, help="White where to colour: a file or a folder.")
 @click.option("--context", type=ADDRESS, help="The picture as painted so far: a file or a folder.")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `engine models`.")
-@click.option("--size", type=int, help="Short side the model works at, in pixels; its own choice without.")
-@click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True)
-@finish_options
-@sampling_options
+@job_settings(without=["variations"])
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--layers", type=ADDRESS, metavar="DIR", help="Also write the layers, a folder there for each.")
 @click.option("-o", "--output", type=ADDRESS, required=True, metavar="DIR", help="Folder for the pictures.")
@@ -57,13 +56,7 @@ def batch(
     context: Path | None,
     model: str,
     weights: Path | None,
-    size: int | None,
-    seed: int,
-    shading: float,
-    gap: int | None,
-    strength: float | None,
-    steps: int | None,
-    guidance: float | None,
+    settings: JobSettings,
     device: str,
     layers: Path | None,
     output: Path,
@@ -83,7 +76,7 @@ def batch(
     command goes on where it was stopped. It uses the engine that runs, or starts one and ends it afterwards.
     """
     from engine.batch.plan import find_frames
-    from engine.batch.runner import Batch, Settings
+    from engine.batch.runner import Batch, Wanted
     from engine.batch.service import Service
 
     started = time.monotonic()
@@ -97,8 +90,8 @@ def batch(
         stack.enter_context(brake.listening())
         progress.note("looking for the engine")
         service = stack.enter_context(contextlib.closing(Service(weights, device)))
-        settings = Settings(model, size, seed, overwrite, strength, steps, guidance, shading, gap)
-        work = Batch(frames, settings, output, service, progress, brake.held)
+        wanted = Wanted(model, settings, overwrite)
+        work = Batch(frames, wanted, output, service, progress, brake.held)
         try:
             service.meet()
             work.run(weights, sheet)
@@ -108,7 +101,7 @@ def batch(
             progress.close()
     outcome = work.outcome
     if as_json:
-        click.echo(json.dumps(_in_json(outcome, stopped, output, settings, time.monotonic() - started)))
+        click.echo(json.dumps(_in_json(outcome, stopped, output, wanted, time.monotonic() - started)))
     elif not quiet or stopped:
         click.echo(_in_words(outcome, stopped, output, time.monotonic() - started), err=True)
     code = STOPPED if stopped else FAILED if outcome.failed else 0
@@ -259,7 +252,7 @@ def _in_words(outcome: Outcome, stopped: bool, output: Path, seconds: float) -> 
     return f"stopped; {text}; the same command goes on from here" if stopped else text
 
 
-def _in_json(outcome: Outcome, stopped: bool, output: Path, settings: Settings, seconds: float) -> dict[str, Any]:
+def _in_json(outcome: Outcome, stopped: bool, output: Path, wanted: Wanted, seconds: float) -> dict[str, Any]:
     told: dict[str, Any] = {"ok": not stopped and not outcome.failed}
     if stopped:
         told |= {"error": "stopped", "remedy": "the same command goes on from here"}
@@ -273,12 +266,11 @@ def _in_json(outcome: Outcome, stopped: bool, output: Path, settings: Settings, 
         "missing": outcome.missing,
         "sheet": [str(p) for p in outcome.sheet],
         "seconds": round(seconds, 3),
-        "model": settings.model,
-        "size": settings.size,
-        "seed": settings.seed,
-        "shading": settings.shading,
-        "gap": settings.gap,
-        **settings.sampling,
+        "model": wanted.model,
+        "size": wanted.settings.size,
+        "seed": wanted.settings.seed,
+        **wanted.settings.told(),
+        **wanted.settings.changed(SAMPLING),
         "device": outcome.device,
         "notes": outcome.notes,
     }

@@ -17,14 +17,15 @@ import click
 
 from engine import DEFAULT_MODEL, __version__
 from engine.cli.batch import register_batch
-from engine.cli.options import finish_options, sampling_options
+from engine.cli.options import job_settings
 from engine.cli.service import register
-from engine.errors import ColorizeError
+from engine.errors import ColorizeError, check_size
 from engine.system.process import building, leave, yield_cores
 
 if TYPE_CHECKING:
     from engine.models.checkpoint import LoadedModel
     from engine.pipeline import Job, Pipeline
+    from engine.protocol.settings import JobSettings
 
 FAILED, WRONG_USE, STOPPED = 1, 2, 130
 """Exit codes besides 0; 130 is what shells give for Ctrl-C."""
@@ -121,11 +122,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 @click.option("--context", type=click.Path(path_type=Path), help="The picture as painted so far.")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `engine models`.")
 @weights_option
-@click.option("--size", type=int, help="Short side the model works at, in pixels; its own choice without.")
-@click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, show_default=True)
-@finish_options
-@sampling_options
-@click.option("--variations", type=click.IntRange(1, 8), default=1, show_default=True, help="Pictures to make.")
+@job_settings()
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--layers", type=click.Path(path_type=Path), metavar="DIR", help="Also write each layer as PNG there.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Picture to write.")
@@ -138,14 +135,7 @@ def colorize(
     context: Path | None,
     model: str,
     weights: Path | None,
-    size: int | None,
-    seed: int,
-    shading: float,
-    gap: int | None,
-    strength: float | None,
-    steps: int | None,
-    guidance: float | None,
-    variations: int,
+    settings: JobSettings,
     device: str,
     layers: Path | None,
     output: Path,
@@ -160,7 +150,7 @@ def colorize(
     from engine.cli.outputs import Targets
 
     progress = Progress(silent=quiet or as_json)
-    targets = Targets.of(output, layers, variations)
+    targets = Targets.of(output, layers, settings.variations)
     targets.check([p for p in (lineart, hints, mask, context) if p is not None])
     started = time.perf_counter()
     progress("reading", 0, 1)
@@ -175,27 +165,14 @@ def colorize(
     started = time.perf_counter()
     progress("loading the model", 0, 1)
     with building():
-        loaded, on = _load(model, weights, size, device)
+        loaded, on = _load(model, weights, settings.size, device)
         from engine.pipeline import Cancelled, Job, Pipeline
 
     pipeline = Pipeline(loaded, on)
     load_seconds = time.perf_counter() - started
 
     started = time.perf_counter()
-    job = Job(
-        drawing.paper,
-        strokes,
-        where,
-        before,
-        size,
-        seed,
-        strength=strength,
-        steps=steps,
-        guidance=guidance,
-        variations=variations,
-        shading=shading,
-        gap=gap,
-    )
+    job = Job(drawing.paper, strokes, where, before, settings)
     with _asked_to_stop() as stopped:
         try:
             results = pipeline.vary(job, progress, stopped)
@@ -220,10 +197,9 @@ def colorize(
             "weights": str(loaded.path),
             "width": width,
             "height": height,
-            "size": size or loaded.descriptor.size,
-            "seed": seed,
-            "shading": shading,
-            "gap": gap,
+            "size": settings.size or loaded.descriptor.size,
+            "seed": settings.seed,
+            **settings.told(),
             **_sampling_report(pipeline, job),
             "device": on,
             "peak_memory_mb": peak_memory_mb(),
@@ -339,12 +315,7 @@ def _load(model: str, weights: Path | None, size: int | None, device: str) -> tu
     on = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     path = find_weights(model, weights)
     descriptor = describe(path)
-    if size is not None and not descriptor.min_size <= size <= descriptor.max_size:
-        raise ColorizeError(
-            f"--size {size} is outside what {descriptor.name} is made for",
-            f"choose one from {descriptor.min_size} to {descriptor.max_size}",
-            wrong_use=True,
-        )
+    check_size(size, descriptor.name, descriptor.min_size, descriptor.max_size)
     return load_model(path, on), on
 
 

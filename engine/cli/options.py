@@ -1,31 +1,45 @@
-"""Options that several commands have in the middle of their own."""
+"""Options that several commands have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Collection
+from typing import Any
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from engine.protocol.settings import CHOICE, SETTINGS, SWITCH, WHOLE, JobSettings, Setting
 
 
-def finish_options(command: Command) -> Command:
-    """Add ``--shading`` and ``--gap``, for every model."""
-    command = click.option(
-        "--gap", type=click.IntRange(0, 1000), help="Widest gap in a line to close, in pixels; judged by eye without."
-    )(command)
-    text = "Strength of light and shade: 0 = flat colours alone, up to 2."
-    return click.option("--shading", type=click.FloatRange(0, 2), default=1.0, show_default=True, help=text)(command)
+def job_settings(*, without: Collection[str] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add an option for every setting of a job; the command is given them together, as ``settings``.
+
+    Args:
+        without: names of settings that the command does not have.
+    """
+    offered = [setting for name, setting in SETTINGS.items() if setting.help and name not in without]
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def run(**given: Any) -> Any:
+            settings = JobSettings(**{setting.name: given.pop(setting.name) for setting in offered})
+            return command(settings=settings, **given)
+
+        decorated: Callable[..., Any] = run
+        for setting in reversed(offered):
+            decorated = _option(setting)(decorated)
+        return decorated
+
+    return add
 
 
-def sampling_options(command: Command) -> Command:
-    """Add ``--strength``, ``--steps`` and ``--guidance``, for models that draw lots."""
-    text = "For models that draw lots: 0 = the best guess, 1 = free of it; the model's own without."
-    command = click.option(
-        "--guidance", type=click.FloatRange(0, 20), help="1 = as it learnt, more = listens more to the hints."
-    )(command)
-    command = click.option(
-        "--steps", type=click.IntRange(1, 1000), help="Sampling steps; more are slower and a little finer."
-    )(command)
-    return click.option("--strength", type=click.FloatRange(0, 1), help=text)(command)
+def _option(setting: Setting) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    name, default = f"--{setting.name}", setting.default
+    about: dict[str, Any] = {"default": default, "show_default": default is not None, "help": setting.help}
+    if setting.kind == SWITCH:
+        return click.option(f"{name}/--no-{setting.name}", **about)
+    if setting.kind == CHOICE:
+        return click.option(name, type=click.Choice(list(setting.choices)), **about)
+    if setting.kind == WHOLE:
+        return click.option(name, type=click.IntRange(int(setting.low), int(setting.high)), **about)
+    return click.option(name, type=click.FloatRange(setting.low, setting.high), **about)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from engine.errors import ColorizeError
+from engine.protocol.settings import SETTINGS, SettingError
 
 SAMPLERS = ("euler", "heun", "ddim", "ddpm")
-MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,25 @@ class Sampling:
     watch: Watch | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for what, fits, remedy in (
-            (f"{len(self.seeds)} seeds", len(self.seeds) > 0, "ask for one picture or more"),
-            (f"a strength of {self.strength:g}", 0 <= self.strength <= 1, "choose one from 0 to 1"),
-            (f"{self.steps} steps", 1 <= self.steps <= MOST_STEPS, f"choose 1 to {MOST_STEPS}"),
-            (f"a guidance of {self.guidance:g}", 0 <= self.guidance <= 20, "choose one from 0 to 20"),
-            (f"the sampler '{self.sampler}'", self.sampler in SAMPLERS, "choose one of " + ", ".join(SAMPLERS)),
-        ):
-            if not fits:
-                raise ColorizeError(f"{what} cannot be used", remedy, wrong_use=True)
+        if not self.seeds:
+            raise ColorizeError("a sampling without a seed makes nothing", "ask for one or more", wrong_use=True)
+        if self.sampler not in SAMPLERS:
+            remedy = "choose one of " + ", ".join(SAMPLERS)
+            raise ColorizeError(f"the sampler '{self.sampler}' cannot be used", remedy, wrong_use=True)
+        for name in ("strength", "steps", "guidance"):
+            check_setting(name, getattr(self, name))
+
+
+def check_setting(name: str, value: float | None) -> None:
+    """Refuse a value that a setting of a job cannot have; None is its default.
+
+    Raises:
+        ColorizeError: naming setting, value and range.
+    """
+    try:
+        SETTINGS[name].read(value)
+    except SettingError as e:
+        raise ColorizeError(f"{name} {value} cannot be used", f"choose {e.allowed}", wrong_use=True) from e
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,16 @@ Frame, run, refine, layers. It reads a model's descriptor and knows no model by 
 
 from engine.pipeline.drawing import find_drawing
 from engine.pipeline.inputs import model_inputs
-from engine.pipeline.job import MOST_GAP, MOST_SHADING, MOST_VARIATIONS, Job, Layers, check_job
+from engine.pipeline.job import Job, Layers, check_job
 from engine.pipeline.pipeline import Look, Pipeline
 from engine.pipeline.progress import STAGES, Cancelled, Progress
+from engine.protocol.settings import JobSettings
 
 __all__ = [
-    "MOST_GAP",
-    "MOST_SHADING",
-    "MOST_VARIATIONS",
     "STAGES",
     "Cancelled",
     "Job",
+    "JobSettings",
     "Layers",
     "Look",
     "Pipeline",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ColorizeError
 from engine.imaging.layers.shading import shading_layer
-
-MOST_VARIATIONS = 8
-MOST_SHADING, MOST_GAP = 2.0, 1000
+from engine.protocol.settings import JobSettings
 
 
 @dataclass(frozen=True)
@@ -24,33 +23,24 @@ class Job:
         hints: uint8 HxWx4 straight alpha, or None.
         mask: uint8 HxW, 255 = colour here; None = everywhere.
         context: uint8 HxWx4, what is painted already; None = nothing.
-        size: working short side in pixels; None = the model's own.
-        seed: for models that draw lots; each further variation has the next number.
+        settings: how to do it.
         lineart_digest: content address of the lineart; with one, what depends on it alone is kept for the next job.
-        strength: 0 = the model's best guess, 1 = free of it; this, ``steps`` and ``guidance`` are for models that draw
-            lots, and None = the model's own.
-        steps: of the sampling.
-        guidance: how much more it listens to the hints; 1 = as it learnt.
-        variations: how many pictures to draw.
-        shading: how strong light and shade are; 0 = flats alone, 1 = as was measured to fit best, at most 2.
-        gap: the widest gap in a line that is closed, in pixels of the canvas, 0 = none; None = judged by the drawing.
-        clipped: the shading layer is for laying with the alpha below it kept, see ``shading_layer``.
     """
 
     lineart: NDArray[np.float32]
     hints: NDArray[np.uint8] | None = None
     mask: NDArray[np.uint8] | None = None
     context: NDArray[np.uint8] | None = None
-    size: int | None = None
-    seed: int = 0
+    settings: JobSettings = field(default_factory=JobSettings)
     lineart_digest: str | None = None
-    strength: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    variations: int = 1
-    shading: float = 1.0
-    gap: int | None = None
-    clipped: bool = False
+
+    def with_settings(self, **changed: Any) -> Job:
+        """The same job with some other settings, by name.
+
+        Raises:
+            SettingError: a value of the wrong type or out of range.
+        """
+        return replace(self, settings=replace(self.settings, **changed))
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,7 @@ def check_job(job: Job) -> None:
     """Reject inputs that do not fit together.
 
     Raises:
-        ColorizeError: naming both sizes, or what is wrong with an array or a number.
+        ColorizeError: naming both sizes, or what is wrong with an array.
     """
     if job.lineart.ndim != 2 or job.lineart.size == 0:
         raise ColorizeError(f"the lineart has the shape {job.lineart.shape}", "give a picture with one channel of ink")
@@ -92,9 +82,3 @@ def check_job(job: Job) -> None:
             raise ColorizeError(f"the {name} have the shape {array.shape}", "give RGBA, or one channel for a mask")
     if job.mask is not None and not job.mask.any():
         raise ColorizeError("the mask is empty", "paint white where to colour, or leave the mask out")
-    if not 0 <= job.shading <= MOST_SHADING:
-        raise ColorizeError(
-            f"a shading of {job.shading:g} cannot be made", f"choose 0 to {MOST_SHADING:g}", wrong_use=True
-        )
-    if job.gap is not None and not 0 <= job.gap <= MOST_GAP:
-        raise ColorizeError(f"gaps of {job.gap} px cannot be closed", f"choose 0 to {MOST_GAP}", wrong_use=True)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import ColorizeError, draws_no_lots
+from engine.errors import check_size, draws_no_lots
 from engine.imaging.canvas import Frame, choose_frame, resize_labels
 from engine.imaging.layers.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
 from engine.imaging.layers.painting import paint_layers
@@ -24,9 +24,11 @@ from engine.models.base import ModelOutputs, Sampling, SamplingModel
 from engine.models.checkpoint import LoadedModel
 from engine.pipeline.drawing import Drawing, find_drawing
 from engine.pipeline.inputs import model_inputs
-from engine.pipeline.job import MOST_VARIATIONS, Job, Layers, check_job
+from engine.pipeline.job import Job, Layers, check_job
 from engine.pipeline.progress import Progress, Track
 from engine.pipeline.views import View, cut, glimpse, unit
+from engine.protocol.limits import MAX_SEED
+from engine.protocol.settings import SAMPLING
 
 Look = Callable[[int, NDArray[np.uint8], Frame], None]
 """Told (variation from 0, the model's own picture of the frame so far as small RGBA, the frame)."""
@@ -53,7 +55,7 @@ class Pipeline:
         look: Look | None = None,
     ) -> Layers:
         """Colour one job; of several variations the first. See ``vary``."""
-        return self.vary(replace(job, variations=min(job.variations, 1)), progress, cancelled, look)[0]
+        return self.vary(job.with_settings(variations=1), progress, cancelled, look)[0]
 
     def vary(
         self,
@@ -71,13 +73,13 @@ class Pipeline:
             look: shown the model's own pictures.
 
         Raises:
-            ColorizeError: the inputs do not fit together, or a number is out of range or not for this model.
+            ColorizeError: the inputs do not fit together, or something is asked that is not for this model.
             Cancelled: ``cancelled`` answered yes.
         """
         check_job(job)
         sampling = self.sampling(job)
         steps = 0 if sampling is None or sampling.strength == 0 else sampling.steps
-        track = Track(progress, cancelled, job.variations, steps)
+        track = Track(progress, cancelled, job.settings.variations, steps)
         track("regions", 0)
         frame = self.frame(job)
         # The segments do not need the network, and keep one core busy for about as long.
@@ -92,9 +94,10 @@ class Pipeline:
                 track("flats", track.drawn + 2 + 2 * place)
                 flats = make_flats(segments.result(), view.sight, moments, split=split, lean=lean)
                 track("shading", track.drawn + 3 + 2 * place)
-                field = self.shading(flats, view.change, paper, job.shading)
-                painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check)
-                results.append(Layers(*painted, job.clipped))
+                field = self.shading(flats, view.change, paper, job.settings.shading)
+                smooth = job.lineart[frame.window] if job.settings.edges == "smooth" else None
+                painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check, smooth)
+                results.append(Layers(*painted, job.settings.clipped))
         track("done", track.total)
         return results
 
@@ -102,23 +105,14 @@ class Pipeline:
         """How the model is to draw lots; None for one that does not.
 
         Raises:
-            ColorizeError: a number is out of range, or not for this model.
+            ColorizeError: something is asked that is not for this model.
         """
-        descriptor = self.model.descriptor
-        if not 1 <= job.variations <= MOST_VARIATIONS:
-            raise ColorizeError(
-                f"{job.variations} variations cannot be made at once",
-                f"choose 1 to {MOST_VARIATIONS}",
-                wrong_use=True,
-            )
+        descriptor, asked = self.model.descriptor, job.settings
         if descriptor.stochastic:
-            seeds = tuple((job.seed + i) % 2**63 for i in range(job.variations))
-            return descriptor.sampling(seeds, job.strength, job.steps, job.guidance)
-        asked = {"strength": job.strength, "steps": job.steps, "guidance": job.guidance}
-        named = [name for name, value in asked.items() if value is not None]
-        named += ["variations"] if job.variations > 1 else []
-        if named:
-            raise draws_no_lots(descriptor.name, named)
+            seeds = tuple((asked.seed + i) % (MAX_SEED + 1) for i in range(asked.variations))
+            return descriptor.sampling(seeds, asked.strength, asked.steps, asked.guidance)
+        if asked.changed(SAMPLING):
+            raise draws_no_lots(descriptor.name, list(asked.changed(SAMPLING)))
         return None
 
     def frame(self, job: Job) -> Frame:
@@ -128,14 +122,9 @@ class Pipeline:
             ColorizeError: the wanted size is outside what the model is made for.
         """
         descriptor = self.model.descriptor
-        size = descriptor.size if job.size is None else job.size
-        if not descriptor.min_size <= size <= descriptor.max_size:
-            raise ColorizeError(
-                f"a working size of {size} is outside {descriptor.min_size} to {descriptor.max_size}",
-                "choose one in that range with --size",
-                wrong_use=True,
-            )
-        return choose_frame(job.lineart.shape, job.mask, size, descriptor.stride)
+        size = job.settings.size
+        check_size(size, descriptor.name, descriptor.min_size, descriptor.max_size)
+        return choose_frame(job.lineart.shape, job.mask, size or descriptor.size, descriptor.stride)
 
     def predict(
         self,
@@ -193,8 +182,8 @@ class Pipeline:
 
     def segments(self, job: Job, frame: Frame) -> Segments:
         """What will get one colour each, at the size regions are found at."""
-        key = (job.lineart_digest, frame, job.gap)
-        drawing = self._drawings.pop(key, None) or find_drawing(job.lineart[frame.window], job.gap)
+        key = (job.lineart_digest, frame, job.settings.gap)
+        drawing = self._drawings.pop(key, None) or find_drawing(job.lineart[frame.window], job.settings.gap)
         if job.lineart_digest is not None:
             self._drawings[key] = drawing
             if len(self._drawings) > DRAWINGS_KEPT:

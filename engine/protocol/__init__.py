@@ -1,9 +1,13 @@
 """The wire protocol, the connection file and the client: std lib, pyzmq and msgpack only, Python 3.8 syntax.
 
-The Krita plugin bundles this folder as it is, so imports in here are relative.
+The Krita plugin bundles this folder as it is, so imports in here are relative. The client, which alone needs pyzmq, is
+imported when it is first asked for: settings and limits are wanted where no socket is.
 """
 
-from .client import Client, Event
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .connection import (
     Connection,
     FolderError,
@@ -15,6 +19,9 @@ from .connection import (
     write_connection,
 )
 from .messages import PROTOCOL, Buffer, Message, ProtocolError, decode, digest, encode
+
+if TYPE_CHECKING:
+    from .client import Client, Event
 
 __all__ = [
     "PROTOCOL",
@@ -35,3 +42,11 @@ __all__ = [
     "runtime_folder",
     "write_connection",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Client", "Event"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import client
+
+    return getattr(client, name)

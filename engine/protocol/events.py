@@ -8,7 +8,8 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from .messages import MAX_VARIATIONS, Message
+from .limits import MAX_VARIATIONS
+from .messages import Message
 
 MAX_EVENTS = 10000
 """Events kept for a caller that does not ask; then the oldest go."""

@@ -16,18 +16,13 @@ from typing import Any, Union
 import msgpack
 
 from . import sparse
+from .limits import MAX_PIXELS, MAX_SIDE, MAX_VARIATIONS
 
 PROTOCOL = 1
 MAX_HEADER = 64 * 1024
 """Bytes of a header."""
-MAX_BUFFERS = 24
-"""Pictures of a message: three layers of each of ``MAX_VARIATIONS``."""
-MAX_VARIATIONS = 8
-"""Pictures that one job makes."""
-MAX_SIDE = 30000
-"""Pixels of the longer side of a picture."""
-MAX_PIXELS = 120 * 1000 * 1000
-"""Pixels of a picture."""
+MAX_BUFFERS = 3 * MAX_VARIATIONS
+"""Pictures of a message: three layers of each variation."""
 CHANNELS = {"L8": 1, "RGBA8": 4, "BGRA8": 4}
 CODECS = ("raw", "zlib", "sparse", "none")
 """How pixels travel: as they are, compressed, compressed without what is empty, or not at all because the engine should

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .messages import MAX_PIXELS, MAX_VARIATIONS, Buffer, Message, ProtocolError, digest
+from .limits import MAX_PIXELS, MAX_VARIATIONS
+from .messages import Buffer, Message, ProtocolError, digest
 from .sparse import pack
 
 SPARSE_ROLES = ("hints", "mask", "context")

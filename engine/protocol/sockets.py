@@ -8,7 +8,8 @@ import struct
 import zmq
 
 from .connection import Connection
-from .messages import MAX_HEADER, MAX_PIXELS, Data
+from .limits import MAX_PIXELS
+from .messages import MAX_HEADER, Data
 
 UP, DOWN, REFUSED = "up", "down", "refused"
 CHANNELS = ("control", "jobs")

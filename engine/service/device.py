@@ -20,6 +20,7 @@ from engine.errors import ColorizeError
 from engine.models.checkpoint import LoadedModel, describe, find_weights, list_weights, load_model
 from engine.pipeline import Cancelled, Job, Layers, Look, Pipeline, Progress
 from engine.protocol.messages import Buffer
+from engine.protocol.settings import JobSettings
 from engine.service.buffers import Pixels, coverage, paper, picture, strokes
 
 PIPELINES_KEPT = 2
@@ -36,33 +37,19 @@ class Wish:
     Attributes:
         width, height: canvas in pixels.
         model: name of the model.
-        size: working short side in pixels; None = the model's own.
-        seed: for models that draw lots; each further variation has the next number.
+        settings: how to do it.
         layers: names of the wanted layers.
         preview: show the model's pictures before the layers are painted.
         drawing: content address of the lineart; empty when nothing should be kept of it.
-        strength, steps, guidance: of the sampling; None = the model's own.
-        variations: how many pictures to draw.
-        shading: strength of light and shade, 0 to 2.
-        gap: widest gap in a line to close, in pixels; None = judged by the drawing.
-        clipped: the shading will be laid over the flats with their alpha kept.
     """
 
     width: int
     height: int
     model: str
-    size: int | None
-    seed: int
+    settings: JobSettings
     layers: tuple[str, ...]
     preview: bool
     drawing: str
-    strength: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    variations: int = 1
-    shading: float = 1.0
-    gap: int | None = None
-    clipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,7 +162,7 @@ class Device:
             kind = "cpu"
             results, size = self._colour(kind, wish, job, progress, look, stop)
         sampling = self._pipelines[wish.model, kind].sampling(job)
-        seeds = [wish.seed] if sampling is None else list(sampling.seeds)
+        seeds = [wish.settings.seed] if sampling is None else list(sampling.seeds)
         layers = []
         while results:
             # What is not wanted of it goes.
@@ -188,7 +175,7 @@ class Device:
     ) -> tuple[list[Layers], int]:
         pipeline = self._pipeline(wish.model, kind)
         results = pipeline.vary(job, progress, stop, look if wish.preview else None)
-        return results, wish.size or pipeline.model.descriptor.size
+        return results, wish.settings.size or pipeline.model.descriptor.size
 
     def _pipeline(self, model: str, kind: str) -> Pipeline:
         found = self._pipelines.pop((model, kind), None)
@@ -208,16 +195,8 @@ class Device:
             strokes(hints, wish.width, wish.height) if hints else None,
             coverage(mask, wish.width, wish.height) if mask else None,
             picture(context) if context else None,
-            wish.size,
-            wish.seed,
+            wish.settings,
             wish.drawing or None,
-            wish.strength,
-            wish.steps,
-            wish.guidance,
-            wish.variations,
-            wish.shading,
-            wish.gap,
-            wish.clipped,
         )
 
     def _paper(self, lineart: Buffer, drawing: str) -> NDArray[np.float32]:

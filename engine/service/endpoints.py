@@ -18,7 +18,8 @@ import zmq
 from zmq.utils import z85
 
 from engine.errors import ColorizeError
-from engine.protocol.messages import MAX_HEADER, MAX_PIXELS
+from engine.protocol.limits import MAX_PIXELS
+from engine.protocol.messages import MAX_HEADER
 
 LONGEST_PATH = 100
 """Bytes of a socket's path; systems end it somewhat above 100."""

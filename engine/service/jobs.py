@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import DEFAULT_MODEL
-from engine.protocol.messages import MAX_NAME, MAX_PIXELS, MAX_SIDE, MAX_VARIATIONS, Buffer, Message, ProtocolError
+from engine.protocol.limits import MAX_PIXELS, MAX_SIDE, MIN_SIDE
+from engine.protocol.messages import MAX_NAME, Buffer, Message, ProtocolError
+from engine.protocol.settings import JobSettings, SettingError
 
 ROLES = {
     "lineart": ("L8", "RGBA8", "BGRA8"),
@@ -20,11 +22,6 @@ LAYERS = ("flats", "shading", "colour")
 ORDERS = ("RGBA8", "BGRA8")
 PARTS = ("hints", "mask")
 """Roles that may be a part of the canvas, or reach over its edges."""
-MIN_SIDE = 8
-"""Pixels of the shorter side of a canvas."""
-MAX_SEED = 2**63 - 1
-MAX_STEPS, MAX_GUIDANCE = 1000, 20.0
-MAX_SHADING, MAX_GAP = 2.0, 1000
 MAX_RESULT = 2 * 1024**3
 """Bytes of the layers of all variations of a job; all layers of one always fit."""
 MAX_JOBS = 2000
@@ -46,21 +43,13 @@ class Request:
     width: int
     height: int
     model: str = DEFAULT_MODEL
-    size: int | None = None
-    seed: int = 0
+    settings: JobSettings = field(default_factory=JobSettings)
     slot: str = ""
     layers: tuple[str, ...] = ("colour",)
     preview: bool = False
     compress: bool = False
     order: str = "RGBA8"
     trim: bool = False
-    strength: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    variations: int = 1
-    shading: float = 1.0
-    gap: int | None = None
-    clipped: bool = False
 
     @property
     def layer_bytes(self) -> int:
@@ -70,7 +59,7 @@ class Request:
     @property
     def pictures(self) -> int:
         """Layers of all variations."""
-        return len(self.layers) * self.variations
+        return len(self.layers) * self.settings.variations
 
 
 def read_request(message: Message) -> tuple[Request, list[Buffer]]:
@@ -87,22 +76,11 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
     def bad(what: str, hint: str = "") -> ProtocolError:
         return ProtocolError("bad_job", what, hint, message.id)
 
-    def number(key: str, low: int, high: int, default: int | None) -> int | None:
-        value = body.get(key, default)
-        if value is None and default is None and key not in ("width", "height"):
-            return None
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise bad(f"'{key}' should be a number from {low} to {high}")
-        return value
-
-    def real(key: str, high: float, default: float | None = None) -> float | None:
+    def side(key: str) -> int:
         value = body.get(key)
-        if value is None:
-            return default
-        # NaN compares as false, too, so it is refused.
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= high:
-            raise bad(f"'{key}' should be a number from 0 to {high:g}")
-        return float(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not MIN_SIDE <= value <= MAX_SIDE:
+            raise bad(f"'{key}' should be a number from {MIN_SIDE} to {MAX_SIDE}")
+        return value
 
     def text(key: str, default: str) -> str:
         value = body.get(key, default)
@@ -117,8 +95,7 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
             raise bad(f"'{key}' should be true or false")
         return value
 
-    width, height = number("width", MIN_SIDE, MAX_SIDE, None), number("height", MIN_SIDE, MAX_SIDE, None)
-    assert width is not None and height is not None  # noqa: S101, PT018 (for the type checker)
+    width, height = side("width"), side("height")
     if width * height > MAX_PIXELS:
         raise ProtocolError(
             "too_large",
@@ -135,8 +112,10 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
         raise bad(f"'layers' should be a list of some of {', '.join(LAYERS)}")
     if any(not isinstance(name, str) for name in layers):
         raise bad("'layers' should be a list of names")
-    shading = real("shading", MAX_SHADING, 1.0)
-    assert shading is not None  # noqa: S101 (for the type checker)
+    try:
+        settings = JobSettings.read(body)
+    except SettingError as e:
+        raise bad(str(e)) from e
     order = text("order", ORDERS[0])
     if order not in ORDERS:
         raise bad(f"'order' should be one of {', '.join(ORDERS)}")
@@ -144,27 +123,19 @@ def read_request(message: Message) -> tuple[Request, list[Buffer]]:
         width,
         height,
         text("model", DEFAULT_MODEL) or DEFAULT_MODEL,
-        number("size", 1, MAX_SIDE, None),
-        number("seed", 0, MAX_SEED, 0) or 0,
+        settings,
         text("slot", ""),
         tuple(dict.fromkeys(layers)),
         switch("preview"),
         switch("compress"),
         order,
         switch("trim"),
-        real("strength", 1.0),
-        number("steps", 1, MAX_STEPS, None),
-        real("guidance", MAX_GUIDANCE),
-        number("variations", 1, MAX_VARIATIONS, None) or 1,
-        shading,
-        number("gap", 0, MAX_GAP, None),
-        switch("clipped"),
     )
     if request.layer_bytes * request.pictures > MAX_RESULT:
         most = MAX_RESULT // (request.layer_bytes * len(request.layers))
         raise ProtocolError(
             "too_large",
-            f"{request.variations} variations at {width}x{height} are too much for one job",
+            f"{settings.variations} variations at {width}x{height} are too much for one job",
             f"ask for at most {most} of them, for fewer layers or a smaller copy",
             message.id,
         )

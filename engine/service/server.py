@@ -21,7 +21,8 @@ import zmq
 from engine import __version__
 from engine.errors import ColorizeError
 from engine.protocol.connection import Connection, read_connection, remove_connection, write_connection
-from engine.protocol.messages import MAX_BUFFERS, MAX_PIXELS, MAX_SIDE, PROTOCOL, Message, ProtocolError, decode
+from engine.protocol.limits import MAX_PIXELS, MAX_SIDE
+from engine.protocol.messages import MAX_BUFFERS, PROTOCOL, Message, ProtocolError, decode
 from engine.service import jobs
 from engine.service.control import TICK, Board, Control, error_body
 from engine.service.dispatcher import Desk

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from engine.errors import ColorizeError
 from engine.protocol.messages import Buffer, ProtocolError
+from engine.protocol.settings import JobSettings
 from engine.service.exchange import Exchange, PipeError, aligned, receive, send
 from engine.system.process import building, yield_cores
 
@@ -147,7 +148,8 @@ def _do(link: Link, device: Device, exchange: Exchange, message: dict[str, Any])
     from engine.service.buffers import packed
     from engine.service.device import Wish
 
-    number, wish = message["job"], Wish(**{**message["wish"], "layers": tuple(message["wish"]["layers"])})
+    number, told = message["job"], message["wish"]
+    wish = Wish(**{**told, "layers": tuple(told["layers"]), "settings": JobSettings(**told["settings"])})
 
     def stop() -> bool:
         return number in link.cancelled

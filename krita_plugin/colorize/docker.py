@@ -18,11 +18,15 @@ from .document.choices import Choices
 from .document.inputs import InputError, Inputs, collect
 from .document.pixels import SRGB
 from .i18n import tr
+from .protocol.settings import SETTINGS
 from .qt import QtCore, QtGui, QtWidgets
+from .widgets.options import worded
 from .widgets.panel import LayerItem, Panel, ResultItem
 
 TICK = 1000
 """Milliseconds between looks at the layer tree, for which Krita has no signal; only while somebody looks."""
+TOLD_APART = ("size", "variations", "seed")
+"""Settings that a result is not described by: the picture's own size and seed say it."""
 KINDS = {"paintlayer": "paint", "grouplayer": "group", "vectorlayer": "vector"}
 
 
@@ -370,16 +374,10 @@ def _item(result: Any, applied: list[str]) -> ResultItem:
     parts = [str(options.get("model", "")), size, tr("{seconds:.1f} s").format(seconds=result.seconds)]
     if "seed" in options:
         parts.append(tr("seed {seed}").format(seed=result.seed))
-    if options.get("shading", 1.0) != 1.0:
-        parts.append(f"{tr('Shade')} {options['shading']:.0%}")
-    if options.get("gap") is not None:
-        parts.append(tr("Gap size") + " " + str(options["gap"]) + tr(" px"))
-    if "strength" in options:
-        parts.append(f"{tr('Strength')} {options['strength']:.0%}")
     parts.extend(
-        f"{name} {options[key]:g}"
-        for key, name in (("steps", tr("Steps")), ("guidance", tr("Guidance")))
-        if key in options
+        worded(name, options[name])
+        for name, setting in SETTINGS.items()
+        if name in options and name not in TOLD_APART and options[name] != setting.default
     )
     caption = tr("seed {seed}").format(seed=result.seed) if "seed" in options else tr("No. {n}").format(n=result.id)
     return ResultItem(result.id, result.thumb, caption, "\n".join(p for p in parts if p), result.node in applied)

@@ -5,7 +5,8 @@ After a change of texts run in the root of the repository (lrelease is in Debian
     python krita_plugin/translations.py
     lrelease krita_plugin/colorize/translations/colorize_fr.ts
 
-The first takes every tr("literal") into the .ts, where new texts wait for a translation; the second compiles it.
+The first takes every tr("literal") and the texts of the settings of a job into the .ts, where new texts wait for a
+translation; the second compiles it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ _installed: list[Any] = []
 
 def tr(text: str) -> str:
     """The text in the language of `install`, else as it is."""
+    return translated(text)
+
+
+def translated(text: str) -> str:
+    """As `tr`, for a text that stands in the table of settings, from where the .ts has it too."""
     return str(QtCore.QCoreApplication.translate(CONTEXT, text))
 
 

@@ -108,8 +108,8 @@ def test_roles_that_the_model_does_not_understand_are_not_asked_for(panel: Any, 
 
 ROWS = ("model_combo", "output_combo", "size_spin", "variations_spin", "seed_spin", "seed_button", "steps_spin")
 MORE_ROWS = ("strength_spin", "guidance_spin")
-ALWAYS = {"output_combo", "shading_spin", "gap_spin"}
-PLAIN = {"model": "plain", "output": "layers", "shading": 1.0, "gap": None, "size": 512}
+ALWAYS = {"output_combo", "shading_spin", "gap_spin", "edges_combo"}
+PLAIN = {"model": "plain", "output": "layers", "shading": 1.0, "gap": None, "edges": "crisp", "size": 512}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,7 @@ def test_options_hold_what_the_model_understands_and_its_defaults(panel: Any) ->
         "output": "colour",
         "shading": 0.5,
         "gap": 12,
+        "edges": "crisp",
         "size": 512,
         "variations": 4,
         "seed": 5,
@@ -222,6 +223,51 @@ def test_shading_and_gap_are_set_by_hand_and_kept_for_every_model(panel: Any, pa
     assert panel.options()["gap"] is None
     panel.set_options({"shading": 0.0, "gap": 7})
     assert (part("shading_spin").text(), part("gap_spin").text()) == ("0 %", "7 px")
+
+
+def test_edges_are_chosen_from_a_list_and_kept(panel: Any, part: Callable[[str], Any]) -> None:
+    panel.set_sections({"options": True})
+    assert [part("edges_combo").itemText(row) for row in range(2)] == ["Crisp", "Smooth"]
+    press(part("edges_combo"), "Down")
+    assert panel.told == [("options_changed",)]
+    assert panel.options() == {**PLAIN, "edges": "smooth"}
+    panel.set_options({"edges": "crisp"})
+    assert part("edges_combo").currentText() == "Crisp"
+
+
+def test_values_that_no_setting_can_have_are_left_alone(panel: Any) -> None:
+    panel.set_options({"edges": "wavy", "shading": "dark", "gap": -5, "size": None, "unheard": 1})
+    assert panel.options() == PLAIN
+
+
+def test_every_kind_of_setting_has_a_control_of_its_own(app: Any) -> None:  # noqa: ARG001
+    from colorize.protocol.settings import CHOICE, REAL, SWITCH, WHOLE, Setting
+    from colorize.widgets.options import OptionsForm
+
+    table = [
+        Setting("count", 3, WHOLE, 1, 9, title="Count"),
+        Setting("margin", None, WHOLE, 0, 20, unit="px", title="Margin"),
+        Setting("softness", 0.5, REAL, 0, 2, unit="%", title="Softness", step=5),
+        Setting("weight", 1.5, REAL, 0, 4, title="Weight", step=0.25),
+        Setting("paper", "rough", CHOICE, choices={"even": "Even", "rough": "Rough"}, title="Paper"),
+        Setting("mirror", True, SWITCH, title="Mirror"),
+        Setting("hidden", 1, WHOLE, 0, 2),
+    ]
+    form = OptionsForm({setting.name: setting for setting in table})
+    form.set_models([MODEL])
+    told: list[None] = []
+    form.changed.connect(lambda: told.append(None))
+    expected = {"count": 3, "margin": None, "softness": 0.5, "weight": 1.5, "paper": "rough", "mirror": True}
+    assert form.options() == {"model": "plain", "output": "layers", **expected}
+    find(form, "mirror_check").click()
+    find(form, "margin_spin").stepUp()
+    find(form, "softness_spin").stepDown()
+    find(form, "weight_spin").stepUp()
+    find(form, "count_spin").setValue(100)
+    press(find(form, "paper_combo"), "Up")
+    expected = {"count": 9, "margin": 0, "softness": 0.45, "weight": 1.75, "paper": "even", "mirror": False}
+    assert form.options() == {"model": "plain", "output": "layers", **expected}
+    assert len(told) == 6
 
 
 # ----- preview and results

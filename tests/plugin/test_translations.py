@@ -32,12 +32,12 @@ def french(tool: Any) -> dict[str, str]:
 
 
 def test_every_text_of_the_plugin_has_a_finished_french_one(tool: Any, french: dict[str, str]) -> None:
-    missing = [text for text in tool.literals() if text not in french]
+    missing = [text for text in tool.texts() if text not in french]
     assert not missing, f"{HOW}, and translate these: {missing}"
 
 
 def test_no_french_text_is_left_over(tool: Any, french: dict[str, str]) -> None:
-    left = sorted(set(french) - set(tool.literals()))
+    left = sorted(set(french) - set(tool.texts()))
     assert not left, f"{HOW}: {left}"
 
 
@@ -102,7 +102,7 @@ def test_both_manuals_call_things_as_the_docker_does(tool: Any, french: dict[str
     skeletons = [re.findall(r"<(?:h\d|p|li|td|th|b|i|img src=\S+)", page.split("<body>")[1]) for page in pages]
     assert skeletons[0] == skeletons[1]
     # The button is what the manual means by "Colorize" in bold, not the product.
-    texts = sorted(tool.literals(), key=lambda text: "&" in text)
+    texts = sorted(tool.texts(), key=lambda text: "&" in text)
     said = {text.replace("&", ""): french[text].replace("&", "") for text in texts}
     layers = {"Hints", "Mask", "Colouring", "Colorize"} if tag == "i" else set()  # they keep their English names
     pairs = list(zip(*(re.findall(rf"<{tag}>([^<]*)</{tag}>", page) for page in pages), strict=True))

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from engine.errors import ColorizeError
-from engine.imaging.files.reading import FORMATS, MAX_PIXELS, MAX_SIDE, read_context
+from engine.imaging.files.reading import FORMATS, read_context
+from engine.protocol.limits import MAX_PIXELS, MAX_SIDE
 
 Pixels = NDArray[np.uint8]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine.imaging.files.reading import Lineart
 from engine.imaging.files.writing import compose
-from engine.pipeline import Job, Pipeline
+from engine.pipeline import Job, JobSettings, Pipeline
 from training.evaluation import metrics
 from training.evaluation.features import Eye, inception_eye, own_eye
 from training.evaluation.heldout import Picture
@@ -189,7 +189,7 @@ def measure_masked(
     mask = picture.draw_mask(seed)
     hints = picture.draw_hints(seed, MASKED_HINTS, mask)
     context = np.dstack([picture.original, np.full_like(mask, 255)])
-    job = Job(picture.lineart, hints, mask, context, size=size)
+    job = Job(picture.lineart, hints, mask, context, JobSettings(size=size))
     layers = pipeline.run(job if settings is None else settings.apply(job))
     ink = np.zeros((*mask.shape, 4), np.uint8)
     ink[..., 3] = np.rint((1 - picture.lineart) * 255)

@@ -18,7 +18,7 @@ from engine.imaging.canvas import resize_picture
 from engine.imaging.regions.segmentation import find_regions
 from engine.models.base import SamplingModel
 from engine.models.checkpoint import load_model
-from engine.pipeline import Job, Pipeline, model_inputs
+from engine.pipeline import Job, JobSettings, Pipeline, model_inputs
 from training.evaluation import baselines
 from training.evaluation.features import digest_of
 from training.evaluation.heldout import FULL, Picture
@@ -134,7 +134,8 @@ class Studio:
             made, seconds = _timed(lambda: _BASELINES[method.name](picture, hints))
             return {} if made is None else {method.name: (made, seconds)}
         pipeline = method.settings.follow(self.pipeline(method.weights))
-        job = method.settings.apply(Job(picture.lineart, hints if hints[..., 3].any() else None, size=method.size))
+        given = hints if hints[..., 3].any() else None
+        job = method.settings.apply(Job(picture.lineart, given, settings=JobSettings(size=method.size)))
         layers, seconds = _timed(lambda: pipeline.run(job))
         out: Coloured = {}
         for layer, output in method.outputs:

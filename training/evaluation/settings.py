@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from engine.errors import ColorizeError
-from engine.models.base import SAMPLERS, Descriptor, Sampling
+from engine.models.base import SAMPLERS, Descriptor, Sampling, check_setting
 from engine.pipeline import Job, Pipeline
+from engine.protocol.settings import SETTINGS, WHOLE
 
 DEFAULT = "default"
 """Stands for the model's own settings."""
@@ -20,11 +21,8 @@ class Settings:
     """What is asked of a sampling; None = the model's own, and the job's seed.
 
     Attributes:
-        steps: 1 to 1000.
-        strength: 0 = the model's best guess, 1 = free of it.
-        guidance: 0 to 20, 1 = none.
+        steps, strength, guidance, seed: as in ``JobSettings``.
         sampler: one of ``SAMPLERS``.
-        seed: from 0.
     """
 
     steps: int | None = None
@@ -55,17 +53,14 @@ class Settings:
                 "leave the settings out, or name a model that does: --sampling MODEL:SETTINGS",
                 wrong_use=True,
             )
-        if self.seed is not None and not 0 <= self.seed < 2**63:
-            raise ColorizeError(
-                f"a seed of {self.seed} cannot be used", "choose one from 0 to 2^63 - 1", wrong_use=True
-            )
+        check_setting("seed", self.seed)
         made = descriptor.sampling((self.seed or 0,), self.strength, self.steps, self.guidance)
         return made if self.sampler is None else replace(made, sampler=self.sampler)
 
     def apply(self, job: Job) -> Job:
         """The same job under these settings, but for the sampler, which is the pipeline's; see ``follow``."""
-        seed = job.seed if self.seed is None else self.seed
-        return replace(job, steps=self.steps, strength=self.strength, guidance=self.guidance, seed=seed)
+        seed = job.settings.seed if self.seed is None else self.seed
+        return job.with_settings(steps=self.steps, strength=self.strength, guidance=self.guidance, seed=seed)
 
     def follow(self, pipeline: Pipeline) -> Pipeline:
         """A pipeline of the same network that uses the wanted sampler."""
@@ -105,7 +100,7 @@ def read_settings(text: str) -> Settings:
             found[key] = value
             continue
         try:
-            found[key] = int(value) if key in ("steps", "seed") else float(value)
+            found[key] = int(value) if SETTINGS[key].kind == WHOLE else float(value)
         except ValueError as e:
             raise ColorizeError(f"{key}={value} is no number that fits", _EXAMPLE, wrong_use=True) from e
     return Settings(**found)

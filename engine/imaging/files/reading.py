@@ -17,13 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from engine.errors import ColorizeError
+from engine.protocol.limits import MAX_PIXELS, MAX_SIDE, MIN_SIDE
 
-MAX_SIDE = 20_000
-"""Longest side that is read, in pixels."""
-MAX_PIXELS = 120_000_000
-"""Most pixels that are read; checked before anything is decoded."""
-MIN_SIDE = 8
-"""Shortest side that is read, in pixels."""
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 """What is opened. No format that runs other programs (EPS) or that any file could be taken for (TGA)."""
 

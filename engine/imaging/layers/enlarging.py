@@ -64,16 +64,14 @@ class Enlargement:
         places = np.flatnonzero(whole != segments)
         if len(places):
             y, x = np.divmod(places, self._width)
-            values = self._of_one_segment(y + start, x, segments.ravel().take(places))
+            values = self.of_segments(y + start, x, segments.ravel().take(places))
             flat = out.reshape(-1, 4)
             for channel, plane in enumerate(values):
                 flat[places, channel] = plane
         return out
 
-    def _of_one_segment(
-        self, y: NDArray[np.int64], x: NDArray[np.int64], own: NDArray[np.int32]
-    ) -> NDArray[np.float32]:
-        """Value of N pixels at full size from those of their four neighbours that are of their own segment, as 3xN."""
+    def of_segments(self, y: NDArray[np.int64], x: NDArray[np.int64], own: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Value of N pixels at full size from those of their four neighbours that are of a given segment, as 3xN."""
         first = self._top.take(y) * self._whole.shape[1] + self._left.take(x)
         down, right = self._down.take(y), self._right.take(x)
         up, left = 1 - down, 1 - right

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.imaging.canvas import Frame
+from engine.imaging.layers.antialiasing import blend_borders
 from engine.imaging.layers.enlarging import Enlargement
 from engine.imaging.layers.flats import Flats
 
@@ -28,6 +29,7 @@ def paint_layers(
     shape: tuple[int, ...],
     mask: NDArray[np.uint8] | None,
     check: Callable[[], None],
+    paper: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Paint the flats, and flats and shading together, each HxWx4 with alpha and colour 0 outside the frame and mask.
 
@@ -38,6 +40,7 @@ def paint_layers(
         shape: of the canvas.
         mask: HxW, or None for everywhere.
         check: called before each strip; what it raises ends the painting.
+        paper: HxW lineart of the frame, 1 = paper, to antialias borders that no ink hides; None = crisp borders.
     """
     h, w = shape
     flat_layer, colour_layer = np.zeros((h, w, 4), np.uint8), np.zeros((h, w, 4), np.uint8)
@@ -50,6 +53,20 @@ def paint_layers(
     field = Enlargement(*shading, frame.height, frame.width)
     painters = min(PAINTERS, os.cpu_count() or 1)
     step = max(LEAST_ROWS, min(STRIP_PIXELS // frame.width, -(-frame.height // painters)))
+
+    def antialias(
+        part: tuple[int, int], segments: NDArray[np.int32], flat: NDArray[np.uint8], colour: NDArray[np.float32]
+    ) -> None:
+        assert paper is not None  # noqa: S101 (for the type checker)
+        blend = blend_borders(flats.labels, packed, (frame.height, frame.width), part, paper[part[0] : part[1]])
+        place, share = blend.y * frame.width + blend.x, blend.share[:, None]
+        own = flats.palette.take(segments.ravel().take(place), axis=0).astype(np.float32)
+        mixed = own + share * (flats.palette.take(blend.other, axis=0) - own)
+        # Each side brings its own light and shade.
+        flat, colour = flat.reshape(-1, 4), colour.reshape(-1, 4)
+        shade = colour[place, :3] - own
+        shade += share * (field.of_segments(blend.y + part[0], blend.x, blend.other).T - shade)
+        flat[place, :3], colour[place, :3] = np.rint(mixed), mixed + shade
 
     def paint(start: int) -> None:
         check()
@@ -65,6 +82,8 @@ def paint_layers(
             segments, flat = segments.take(again, axis=0), flat.take(again, axis=0)
         colour = field.rows(start, end, segments)
         cv2.accumulate(flat.view(np.uint8).reshape(colour.shape), colour)
+        if paper is not None:
+            antialias((start, end), segments, flat.view(np.uint8).reshape(colour.shape), colour)
         there = (slice(frame.y + start, frame.y + end), slice(frame.x, frame.x + frame.width))
         flat_words[there] = flat
         # OpenCV rounds and saturates, but takes the absolute value first. Alpha is more than 255 before.

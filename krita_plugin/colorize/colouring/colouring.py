@@ -12,6 +12,7 @@ from ..document.inputs import Inputs
 from ..document.pixels import Picture
 from ..engine.later import after
 from ..i18n import tr
+from ..protocol.settings import SETTINGS
 from ..qt import QtCore, QtGui, Signal
 from . import history
 from .background import Background
@@ -19,8 +20,6 @@ from .sheet import Sheet, split
 
 LAYERS = {"layers": ["flats", "shading"], "colour": ["colour"]}
 """What the engine is asked for, by the kind of output."""
-PASSED_ON = ("model", "size", "seed", "shading", "gap", "steps", "strength", "guidance")
-"""Options that go to the engine as they are."""
 PREVIEW = 640
 """Pixels of the longer side of the picture shown in the docker, of several variations the longer side of all."""
 
@@ -164,7 +163,9 @@ class Colouring(QtCore.QObject):
         self, inputs: Inputs, options: dict[str, Any], digests: dict[str, str], variations: int = 1
     ) -> tuple[dict[str, Any], list[Any]]:
         """Body and buffers of a job, as the protocol wants them."""
-        body = {key: options[key] for key in PASSED_ON if options.get(key) is not None}
+        body = {key: value for key, value in options.items() if key in ("model", *SETTINGS) and value is not None}
+        # How many are wanted is for the order to say: live mode and frames make one whatever is set.
+        body.pop("variations", None)
         body.update(width=inputs.width, height=inputs.height, order="BGRA8", trim=True, clipped=True)
         body["layers"] = LAYERS[options.get("output", "layers")]
         if variations > 1:

@@ -47,7 +47,7 @@ def load(vendor: Path | None = None) -> Any:
     """
     folder = (VENDOR if vendor is None else vendor) / system_name()
     name = PROTOCOL
-    if name in sys.modules:
+    if f"{name}.client" in sys.modules:
         return sys.modules[name]
     importlib.invalidate_caches()
     try:
@@ -86,7 +86,10 @@ def _import(name: str) -> Any:
                 _tr("update that plugin or switch it off, then start Krita again"),
             )
         raise ImportError(f"{foreign} {'.'.join(map(str, found))} is too old")
-    return importlib.import_module(name)
+    module = importlib.import_module(name)
+    # The package itself does not need the libraries; what does must find them now.
+    importlib.import_module(f"{name}.client")
+    return module
 
 
 def _release(module: Any) -> tuple[int, ...]:

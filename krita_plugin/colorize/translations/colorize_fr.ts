@@ -140,30 +140,6 @@
             <translation>graine {seed}</translation>
         </message>
         <message>
-            <source>Shade</source>
-            <translation>Ombres</translation>
-        </message>
-        <message>
-            <source>Gap size</source>
-            <translation>Trous</translation>
-        </message>
-        <message>
-            <source> px</source>
-            <translation> px</translation>
-        </message>
-        <message>
-            <source>Strength</source>
-            <translation>Force</translation>
-        </message>
-        <message>
-            <source>Steps</source>
-            <translation>Passes</translation>
-        </message>
-        <message>
-            <source>Guidance</source>
-            <translation>Fidélité</translation>
-        </message>
-        <message>
             <source>No. {n}</source>
             <translation>Nº {n}</translation>
         </message>
@@ -608,14 +584,6 @@
             <translation>Un seul calque</translation>
         </message>
         <message>
-            <source> %</source>
-            <translation> %</translation>
-        </message>
-        <message>
-            <source>Automatic</source>
-            <translation>Automatique</translation>
-        </message>
-        <message>
             <source>Take another seed</source>
             <translation>Prendre une autre graine</translation>
         </message>
@@ -638,50 +606,6 @@
         <message>
             <source>Flats and shading as layers of a group, or one layer</source>
             <translation>Aplats et ombres en calques d’un groupe, ou un seul calque</translation>
-        </message>
-        <message>
-            <source>Short side of the picture that the model works on. Larger sees finer detail and takes longer</source>
-            <translation>Petit côté de l’image sur laquelle le modèle travaille. Plus grand, il voit plus de détails et prend plus de temps</translation>
-        </message>
-        <message>
-            <source>Detail</source>
-            <translation>Détail</translation>
-        </message>
-        <message>
-            <source>How strong light and shade are: 0 % is flat colours alone, 100 % as the model has learned</source>
-            <translation>Intensité de l’ombre et de la lumière : à 0 %, les aplats seuls ; à 100 %, comme le modèle l’a appris</translation>
-        </message>
-        <message>
-            <source>The widest gap in a line that is closed, in pixels of the image: raise it where colour leaks, lower it where an opening is meant. 0 closes none</source>
-            <translation>Le plus large trou du trait qui est fermé, en pixels de l’image : augmentez-le si la couleur fuit, réduisez-le si une ouverture est voulue. 0 n’en ferme aucun</translation>
-        </message>
-        <message>
-            <source>Variations</source>
-            <translation>Variantes</translation>
-        </message>
-        <message>
-            <source>How many different results to make</source>
-            <translation>Nombre de résultats différents à produire</translation>
-        </message>
-        <message>
-            <source>The same seed gives the same result again; another one a different result</source>
-            <translation>La même graine redonne le même résultat ; une autre en donne un différent</translation>
-        </message>
-        <message>
-            <source>Seed</source>
-            <translation>Graine</translation>
-        </message>
-        <message>
-            <source>Rounds that the model takes. More is slower and often cleaner</source>
-            <translation>Nombre de passes du modèle. Plus il y en a, plus c’est lent et souvent net</translation>
-        </message>
-        <message>
-            <source>How far the model may go from its best guess: 0 % is the guess itself, 100 % is free</source>
-            <translation>Jusqu’où le modèle peut s’écarter de sa meilleure estimation : 0 % la donne telle quelle, 100 % le laisse libre</translation>
-        </message>
-        <message>
-            <source>How closely the model keeps to your hints: 1 as it has learned to; any other takes twice as long</source>
-            <translation>À quel point le modèle suit vos touches : 1 comme il l’a appris ; toute autre valeur prend deux fois plus de temps</translation>
         </message>
         <message>
             <source>{n} variations</source>
@@ -834,6 +758,10 @@
         <message>
             <source>closed</source>
             <translation>fermé</translation>
+        </message>
+        <message>
+            <source>Automatic</source>
+            <translation>Automatique</translation>
         </message>
         <message>
             <source>CPU</source>
@@ -1002,6 +930,94 @@
         <message>
             <source>The engine starts by itself with the first colouring</source>
             <translation>Le moteur démarre de lui-même à la première mise en couleurs</translation>
+        </message>
+        <message>
+            <source>Detail</source>
+            <translation>Détail</translation>
+        </message>
+        <message>
+            <source>Short side of the picture that the model works on. Larger sees finer detail and takes longer</source>
+            <translation>Petit côté de l’image sur laquelle le modèle travaille. Plus grand, il voit plus de détails et prend plus de temps</translation>
+        </message>
+        <message>
+            <source> px</source>
+            <translation> px</translation>
+        </message>
+        <message>
+            <source>Seed</source>
+            <translation>Graine</translation>
+        </message>
+        <message>
+            <source>The same seed gives the same result again; another one a different result</source>
+            <translation>La même graine redonne le même résultat ; une autre en donne un différent</translation>
+        </message>
+        <message>
+            <source>Shade</source>
+            <translation>Ombres</translation>
+        </message>
+        <message>
+            <source>How strong light and shade are: 0 % is flat colours alone, 100 % as the model has learned</source>
+            <translation>Intensité de l’ombre et de la lumière : à 0 %, les aplats seuls ; à 100 %, comme le modèle l’a appris</translation>
+        </message>
+        <message>
+            <source> %</source>
+            <translation> %</translation>
+        </message>
+        <message>
+            <source>Gap size</source>
+            <translation>Trous</translation>
+        </message>
+        <message>
+            <source>The widest gap in a line that is closed, in pixels of the image: raise it where colour leaks, lower it where an opening is meant. 0 closes none</source>
+            <translation>Le plus large trou du trait qui est fermé, en pixels de l’image : augmentez-le si la couleur fuit, réduisez-le si une ouverture est voulue. 0 n’en ferme aucun</translation>
+        </message>
+        <message>
+            <source>Edges</source>
+            <translation>Bords</translation>
+        </message>
+        <message>
+            <source>How two colours meet where no line hides it: crisp, so that each can be selected whole, or smooth, without steps under thin or pale lines</source>
+            <translation>Comment deux couleurs se rencontrent là où aucun trait ne le cache : bords nets, pour pouvoir sélectionner chacune en entier, ou lissés, sans marches d’escalier sous les traits fins ou pâles</translation>
+        </message>
+        <message>
+            <source>Crisp</source>
+            <translation>Nets</translation>
+        </message>
+        <message>
+            <source>Smooth</source>
+            <translation>Lissés</translation>
+        </message>
+        <message>
+            <source>Strength</source>
+            <translation>Force</translation>
+        </message>
+        <message>
+            <source>How far the model may go from its best guess: 0 % is the guess itself, 100 % is free</source>
+            <translation>Jusqu’où le modèle peut s’écarter de sa meilleure estimation : 0 % la donne telle quelle, 100 % le laisse libre</translation>
+        </message>
+        <message>
+            <source>Steps</source>
+            <translation>Passes</translation>
+        </message>
+        <message>
+            <source>Rounds that the model takes. More is slower and often cleaner</source>
+            <translation>Nombre de passes du modèle. Plus il y en a, plus c’est lent et souvent net</translation>
+        </message>
+        <message>
+            <source>Guidance</source>
+            <translation>Fidélité</translation>
+        </message>
+        <message>
+            <source>How closely the model keeps to your hints: 1 as it has learned to; any other takes twice as long</source>
+            <translation>À quel point le modèle suit vos touches : 1 comme il l’a appris ; toute autre valeur prend deux fois plus de temps</translation>
+        </message>
+        <message>
+            <source>Variations</source>
+            <translation>Variantes</translation>
+        </message>
+        <message>
+            <source>How many different results to make</source>
+            <translation>Nombre de résultats différents à produire</translation>
         </message>
     </context>
 </TS>

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any
 
-from ..i18n import tr
+from ..i18n import tr, translated
+from ..protocol.settings import PERCENT, SETTINGS, Setting, SettingError
 from ..qt import QtCore, QtWidgets, Signal
 from . import icons
-from .controls import ComboBox, DoubleSpinBox, SpinBox, form_label, tool_button
+from .controls import ComboBox, form_label, tool_button
+from .setting_controls import setting_control
 
 OUTPUTS = ("layers", "colour")
-_AUTOMATIC = -1  # in the box of the gap; among the options it is None
-_MAX_GAP = 1000
-_MAX_SEED = 2**31 - 8  # of a Qt number box, so that the seeds of further variations fit too; the protocol takes more
-# Values that belong to a model; another model has defaults of its own.
-_OF_MODEL = ("size", "steps", "strength", "guidance")
 
 
 class OptionsForm(QtWidgets.QWidget):
-    """Rows for model, output and what else the model takes; `changed` comes only from the artist."""
+    """Rows for model, output and what else the model takes; `changed` comes only from the artist.
+
+    Args:
+        settings: by name; those with a title get a row.
+    """
 
     changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, Setting] = SETTINGS) -> None:
         super().__init__()
         self.setObjectName("options_form")
+        offered = sorted((s for s in settings.values() if s.title), key=lambda setting: setting.row)
+        self._settings = {setting.name: setting for setting in offered}
         self._models: list[dict[str, Any]] = []
-        self._kept: dict[str, Any] = {
-            "output": OUTPUTS[0],
-            "shading": 1.0,
-            "gap": None,
-            "seed": 0,
-            "variations": 1,
-        }
+        self._kept: dict[str, Any] = {"output": OUTPUTS[0]}
+        self._kept.update((name, s.default) for name, s in self._settings.items() if not s.per_model)
         self._of_model: dict[str, dict[str, Any]] = {}
         self._labels: dict[str, Any] = {}
         self.grid = QtWidgets.QGridLayout(self)
@@ -42,40 +42,18 @@ class OptionsForm(QtWidgets.QWidget):
         self._output = ComboBox("output_combo")
         self._output.addItem(tr("Layers: flats and shading"), OUTPUTS[0])
         self._output.addItem(tr("One layer"), OUTPUTS[1])
-        self._size = SpinBox("size_spin", 64, 1024, 64, tr(" px"))
-        self._shading = SpinBox("shading_spin", 0, 200, 10, tr(" %"))
-        self._gap = SpinBox("gap_spin", _AUTOMATIC, _MAX_GAP, 1, tr(" px"))
-        self._gap.setSpecialValueText(tr("Automatic"))
-        self._variations = SpinBox("variations_spin", 1, 8)
-        self._seed = SpinBox("seed_spin", 0, _MAX_SEED)
-        self._steps = SpinBox("steps_spin", 1, 200)
-        self._strength = SpinBox("strength_spin", 0, 100, 5, tr(" %"))
-        self._guidance = DoubleSpinBox("guidance_spin", 0.0, 20.0, 0.5)
+        self._controls = {name: setting_control(setting) for name, setting in self._settings.items()}
         self._dice = tool_button("seed_button", tr("Take another seed"), tr("Another seed"))
         self._add("model", tr("Mo&del"), self._model, tr("The model that colours"))
         self._add("output", tr("Result"), self._output, tr("Flats and shading as layers of a group, or one layer"))
-        tip = tr("Short side of the picture that the model works on. Larger sees finer detail and takes longer")
-        self._add("size", tr("Detail"), self._size, tip)
-        tip = tr("How strong light and shade are: 0 % is flat colours alone, 100 % as the model has learned")
-        self._add("shading", tr("Shade"), self._shading, tip)
-        tip = tr(
-            "The widest gap in a line that is closed, in pixels of the image: raise it where colour leaks, "
-            "lower it where an opening is meant. 0 closes none"
-        )
-        self._add("gap", tr("Gap size"), self._gap, tip)
-        self._add("variations", tr("Variations"), self._variations, tr("How many different results to make"))
-        seed = QtWidgets.QHBoxLayout()
-        seed.setContentsMargins(0, 0, 0, 0)
-        seed.addWidget(self._seed, 1)
-        seed.addWidget(self._dice)
-        tip = tr("The same seed gives the same result again; another one a different result")
-        self._add("seed", tr("Seed"), self._seed, tip, seed)
-        tip = tr("Rounds that the model takes. More is slower and often cleaner")
-        self._add("steps", tr("Steps"), self._steps, tip)
-        tip = tr("How far the model may go from its best guess: 0 % is the guess itself, 100 % is free")
-        self._add("strength", tr("Strength"), self._strength, tip)
-        tip = tr("How closely the model keeps to your hints: 1 as it has learned to; any other takes twice as long")
-        self._add("guidance", tr("Guidance"), self._guidance, tip)
+        for name, setting in self._settings.items():
+            control, layout = self._controls[name], None
+            if name == "seed":
+                layout = QtWidgets.QHBoxLayout()
+                layout.setContentsMargins(0, 0, 0, 0)
+                layout.addWidget(control, 1)
+                layout.addWidget(self._dice)
+            self._add(name, translated(setting.title), control, translated(setting.tip), layout)
         self._connect()
         self._refresh_icons()
         self._show()
@@ -93,17 +71,8 @@ class OptionsForm(QtWidgets.QWidget):
     def _connect(self) -> None:
         self._model.activated.connect(lambda _index: self._pick_model())
         self._output.activated.connect(lambda _index: self._edited("output", self._output.currentData()))
-        for key, box in (
-            ("size", self._size),
-            ("variations", self._variations),
-            ("seed", self._seed),
-            ("steps", self._steps),
-            ("guidance", self._guidance),
-        ):
-            box.valueChanged.connect(lambda value, key=key: self._edited(key, value))
-        self._strength.valueChanged.connect(lambda value: self._edited("strength", value / 100))
-        self._shading.valueChanged.connect(lambda value: self._edited("shading", value / 100))
-        self._gap.valueChanged.connect(lambda value: self._edited("gap", None if value == _AUTOMATIC else value))
+        for name, control in self._controls.items():
+            control.edited.connect(lambda value, name=name: self._edited(name, value))
         self._dice.clicked.connect(self._roll)
 
     # ----- what is asked from outside
@@ -117,10 +86,12 @@ class OptionsForm(QtWidgets.QWidget):
         """Show values as `options` gave them."""
         name = str(values.get("model") or self._kept.get("model", ""))
         for key, value in values.items():
-            if key in _OF_MODEL:
-                self._of_model.setdefault(name, {})[key] = value
-            else:
+            if key not in self._settings:
                 self._kept[key] = value
+                continue
+            # Kept by another release, or changed by hand, it may be none any more.
+            with contextlib.suppress(SettingError):
+                self._place(key, name)[key] = self._settings[key].read(value)
         self._show()
 
     def options(self) -> dict[str, Any]:
@@ -144,7 +115,7 @@ class OptionsForm(QtWidgets.QWidget):
         parts = [self.model().get("name", "")] if len(self._models) > 1 else []
         parts.append(self._output.currentText().split(":")[0].strip())
         if "size" in values and self.model():
-            parts.append(self._size.text())
+            parts.append(self._controls["size"].text())
         if values.get("variations", 1) > 1 and self.model():
             parts.append(tr("{n} variations").format(n=values["variations"]))
         return ", ".join(part for part in parts if part)
@@ -155,22 +126,23 @@ class OptionsForm(QtWidgets.QWidget):
 
     # ----- inside
 
-    @staticmethod
-    def _keys(model: dict[str, Any]) -> list[str]:
-        keys = ["model", "output", "shading", "gap"]
-        if model.get("max_size", 0) > model.get("min_size", 0):
-            keys.append("size")
-        if model.get("stochastic"):
-            keys += ["variations", "seed"]
-        if model.get("steps", 0) > 0:
-            keys.append("steps")
-        return keys + [key for key in ("strength", "guidance") if model.get(key) is not None]
+    def _keys(self, model: dict[str, Any]) -> list[str]:
+        return ["model", "output", *(name for name, s in self._settings.items() if s.understood(model))]
+
+    def _place(self, key: str, model: str) -> dict[str, Any]:
+        """Where a value is kept: what belongs to a model has another value for each."""
+        of_model = key in self._settings and self._settings[key].per_model
+        return self._of_model.setdefault(model, {}) if of_model else self._kept
 
     def _values_of(self, model: dict[str, Any]) -> dict[str, Any]:
-        defaults = {key: model[key] for key in _OF_MODEL if model.get(key) is not None}
-        values = {**defaults, **self._of_model.get(model["name"], {})}
-        if "size" in values and "min_size" in model and "max_size" in model:
-            values["size"] = max(model["min_size"], min(model["max_size"], values["size"]))
+        own = [name for name, setting in self._settings.items() if setting.per_model]
+        defaults = {name: model[name] for name in own if model.get(name) is not None}
+        kept = self._of_model.get(model["name"], {})
+        values = {**defaults, **{name: value for name, value in kept.items() if value is not None}}
+        for name in values:
+            low, high = self._settings[name].bounds[:2] or ("", "")
+            if low in model and high in model:
+                values[name] = max(model[low], min(model[high], values[name]))
         return values
 
     def _show(self) -> None:
@@ -183,25 +155,16 @@ class OptionsForm(QtWidgets.QWidget):
             label.buddy().setVisible(key in keys)
         self._dice.setVisible("seed" in keys)
         values = {**self._kept, **(self._values_of(model) if model else {})}
-        boxes = (self._model, self._output, self._size, self._shading, self._gap, self._variations, self._seed)
-        more = (self._steps, self._strength, self._guidance)
-        blocked = [(box, box.blockSignals(True)) for box in (*boxes, *more)]
+        blocked = [(box, box.blockSignals(True)) for box in (self._model, self._output, *self._controls.values())]
         self._model.clear()
         for number, each in enumerate(self._models):
             self._model.addItem(each["name"], each["name"])
             self._model.setItemData(number, each.get("title", ""), QtCore.Qt.ItemDataRole.ToolTipRole)
         self._model.setCurrentIndex(max(0, self._model.findData(model.get("name"))))
         self._output.setCurrentIndex(max(0, self._output.findData(values["output"])))
-        self._size.setRange(model.get("min_size", 1), model.get("max_size", 30000))
-        self._size.setSingleStep(max(1, model.get("stride", 32)))
-        self._size.setValue(values.get("size", self._size.minimum()))
-        self._shading.setValue(round(100 * values["shading"]))
-        self._gap.setValue(_AUTOMATIC if values["gap"] is None else values["gap"])
-        self._variations.setValue(values["variations"])
-        self._seed.setValue(min(_MAX_SEED, values["seed"]))
-        self._steps.setValue(values.get("steps", 1))
-        self._strength.setValue(round(100 * values.get("strength", 1.0)))
-        self._guidance.setValue(values.get("guidance", 1.0))
+        for name, control in self._controls.items():
+            control.fit(model)
+            control.show_value(values.get(name))
         for box, was in blocked:
             box.blockSignals(was)
 
@@ -211,14 +174,11 @@ class OptionsForm(QtWidgets.QWidget):
         self.changed.emit()
 
     def _edited(self, key: str, value: Any) -> None:
-        if key in _OF_MODEL:
-            self._of_model.setdefault(self.model().get("name", ""), {})[key] = value
-        else:
-            self._kept[key] = value
+        self._place(key, self.model().get("name", ""))[key] = value
         self.changed.emit()
 
     def _roll(self) -> None:
-        self._seed.setValue(QtCore.QRandomGenerator.global_().bounded(1, 100000))
+        self._controls["seed"].setValue(QtCore.QRandomGenerator.global_().bounded(1, 100000))
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802
         """Icons follow the theme."""
@@ -229,3 +189,15 @@ class OptionsForm(QtWidgets.QWidget):
     def _refresh_icons(self) -> None:
         color = self.palette().color(self.palette().ColorRole.ButtonText)
         self._dice.setIcon(icons.icon("dice", color, self.fontMetrics().height()))
+
+
+def worded(name: str, value: Any) -> str:
+    """A setting and its value in a few words, as in "Gap size 12 px"."""
+    setting = SETTINGS[name]
+    if setting.choices:
+        text = translated(setting.choices[value])
+    elif setting.unit == PERCENT:
+        text = f"{value:.0%}"
+    else:
+        text = f"{value:g}" + (translated(setting.suffix) if setting.unit else "")
+    return f"{translated(setting.title)} {text}"

@@ -126,6 +126,23 @@ def test_shading_and_gap_are_passed_on_and_a_change_colours_again(
     assert len(batch(shared, *common, "--shading", 0)["done"]) == 1
 
 
+def test_edges_are_passed_on_and_a_change_colours_again(shared: Engine, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("L", (64, 48), 255).save(tmp_path / "in" / "line.png")
+    strokes = np.zeros((48, 64, 4), np.uint8)
+    strokes[4:8, 4:12], strokes[38:42, 44:60] = (200, 30, 40, 255), (20, 90, 220, 255)
+    Image.fromarray(strokes).save(tmp_path / "in" / "line_hints.png")
+    common = (tmp_path / "in", "--hints", tmp_path / "in", "-o", tmp_path / "out", "--layers", tmp_path / "layers")
+    counts = []
+    for edges in ("crisp", "smooth"):
+        told = batch(shared, *common, "--no-sheet", "--edges", edges)
+        assert (told["edges"], len(told["done"])) == (edges, 1)
+        counts.append(len(np.unique(pixels(tmp_path / "layers" / "flats" / "line.png").reshape(-1, 4), axis=0)))
+    assert counts[0] == 2
+    assert counts[1] > 8
+    assert len(batch(shared, *common, "--no-sheet", "--edges", "smooth")["skipped"]) == 1
+
+
 def test_hints_masks_and_contexts_are_found_by_name(shared: Engine, draw: Callable[..., Path], tmp_path: Path) -> None:
     draw("line/1.png")
     draw("line/2.png")

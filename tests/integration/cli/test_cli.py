@@ -39,6 +39,7 @@ REPORT = {
     "seed",
     "shading",
     "gap",
+    "edges",
     "device",
     "peak_memory_mb",
 }
@@ -218,6 +219,7 @@ def test_bad_input_is_refused_in_one_line_with_exit_code_1(
         (["LINE", "-o", "DIR/out.png", "--size", "big"], "Invalid value for '--size'"),
         (["LINE", "-o", "DIR/out.png", "--shading", "2.1"], "Invalid value for '--shading'"),
         (["LINE", "-o", "DIR/out.png", "--gap", "-1"], "Invalid value for '--gap'"),
+        (["LINE", "-o", "DIR/out.png", "--edges", "wavy"], "Invalid value for '--edges'"),
         (["LINE", "-o", "DIR/out.png", "--device", "tpu"], "Invalid value for '--device'"),
         (["LINE", "-o", "LINE"], "would overwrite"),
         (["LINE", "-o", "DIR/none/../line.png"], "would overwrite"),
@@ -279,7 +281,7 @@ def test_unusable_weights_and_sizes_are_refused(lineart: Path, small_weights: Pa
         (tmp_path / "none", "there are no weights for 'stenciltorch'"),
     ):
         failed(invoke("colorize", lineart, "--weights", path, *out), 1, expected, tmp_path)
-    for size in (8, 100_000):
+    for size in (8, 20_000):
         result = invoke("colorize", lineart, "--weights", small_weights, "--size", size, *out)
         failed(result, 2, f"--size {size} is outside", tmp_path)
 

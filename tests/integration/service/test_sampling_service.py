@@ -18,7 +18,7 @@ from PIL import Image
 from service_helpers import Caller, Engine, layer, picture, until
 
 from engine.models.checkpoint import load_model
-from engine.pipeline import Job, Pipeline
+from engine.pipeline import Job, JobSettings, Pipeline
 from engine.protocol.messages import Message
 
 Pixels = NDArray[np.uint8]
@@ -63,7 +63,7 @@ def test_variations_are_those_of_the_pipeline_layer_by_layer(
     result = caller.until(caller.colorize(line, hints, model=MODEL, layers=LAYERS, **wanted))
     assert [b.role for b in result.buffers] == LAYERS * 3
     assert (result.body["seed"], result.body["seeds"]) == (2**63 - 2, [2**63 - 2, 2**63 - 1, 0])
-    expected = pipeline.vary(Job(line.astype(np.float32) / 255, hints, **wanted))  # type: ignore[arg-type]
+    expected = pipeline.vary(Job(line.astype(np.float32) / 255, hints, settings=JobSettings.read(wanted)))
     for came, made in zip(pictures(result), expected, strict=True):
         for name in LAYERS:
             np.testing.assert_array_equal(came[name], getattr(made, name))
@@ -97,7 +97,7 @@ def test_a_request_without_the_new_fields_gets_the_models_own(
     caller, line = call(sampler), sketch(96, 80)
     result = caller.until(caller.colorize(line, model=MODEL, seed=3, size=80))
     assert (result.body["seed"], result.body["seeds"]) == (3, [3])
-    expected = pipeline.run(Job(line.astype(np.float32) / 255, size=80, seed=3))
+    expected = pipeline.run(Job(line.astype(np.float32) / 255, settings=JobSettings(size=80, seed=3)))
     np.testing.assert_array_equal(layer(result), expected.colour)
     nothing = dict.fromkeys(("strength", "steps", "guidance", "variations"))
     again = caller.until(caller.colorize(line, model=MODEL, seed=3, size=80, **nothing))

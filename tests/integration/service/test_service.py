@@ -21,14 +21,14 @@ def test_a_job_gives_the_bytes_of_the_pipeline(
     shared: Engine, call: Callable[..., Caller], sketch: Sketch, strokes: Sketch, small_weights: Path
 ) -> None:
     from engine.models.checkpoint import load_model
-    from engine.pipeline import Job, Pipeline
+    from engine.pipeline import Job, JobSettings, Pipeline
 
     line, hints = sketch(200, 150), strokes(200, 150)
     mask = np.zeros(line.shape, np.uint8)
     mask[:, :140] = 255
     context = np.random.default_rng(0).integers(0, 256, (*line.shape, 4), dtype=np.uint8)
     expected = Pipeline(load_model(small_weights)).run(
-        Job(line.astype(np.float32) / 255, hints, mask, context, 128, seed=3)
+        Job(line.astype(np.float32) / 255, hints, mask, context, JobSettings(size=128, seed=3))
     )
     caller = call(shared)
     body = {"width": 200, "height": 150, "size": 128, "seed": 3, "layers": ["flats", "shading", "colour"]}

@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.models.base import Sampling
 from engine.models.checkpoint import describe, load_model, read_tensors
 from engine.models.components.denoiser import DEVIATION
-from engine.pipeline import Job, Pipeline
+from engine.pipeline import Job, JobSettings, Pipeline
 from training.cli.main import main
 from training.data.pack import pack, read_manifest
 from training.recipes.stablepaint import PRESETS, STAGES, PaintConfig, StablePaintRun, StageName, plan
@@ -203,7 +203,7 @@ def test_the_command_trains_all_stages_and_the_engine_colours_with_it(tmp_path: 
     assert weights.stat().st_size <= 18_000_000
     assert describe(weights).stochastic
     model = load_model(weights)
-    layers = Pipeline(model).run(Job(np.ones((64, 64), np.float32), size=64))
+    layers = Pipeline(model).run(Job(np.ones((64, 64), np.float32), settings=JobSettings(size=64)))
     assert layers.colour.shape == (64, 64, 4)
     batch = held_out_batch(StablePaintRun(run, shards, plan(TINY, ("vae",))).data.train, 64, 4, torch.device("cpu"))  # type: ignore[union-attr]
     with torch.inference_mode():

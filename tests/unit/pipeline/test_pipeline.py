@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
@@ -17,7 +14,7 @@ from engine.imaging.layers.shading import shading_layer
 from engine.models.checkpoint import load_model, save_model
 from engine.models.registry import ARCHITECTURES
 from engine.models.stenciltorch import CompactConfig, ThesisConfig
-from engine.pipeline import Cancelled, Job, Layers, Pipeline
+from engine.pipeline import Cancelled, Job, JobSettings, Layers, Pipeline
 
 CONFIGS = {
     "stenciltorch-compact": CompactConfig(
@@ -221,28 +218,56 @@ def test_mismatched_sizes_are_named(pipeline: Pipeline) -> None:
 def test_an_empty_mask_and_a_size_out_of_range_are_refused(pipeline: Pipeline) -> None:
     with pytest.raises(ColorizeError, match="mask is empty"):
         pipeline.run(Job(drawing(), mask=np.zeros((200, 300), np.uint8)))
-    with pytest.raises(ColorizeError, match="working size"):
-        pipeline.run(Job(drawing(), size=9000))
+    with pytest.raises(ColorizeError, match="--size 9000 is outside"):
+        pipeline.run(Job(drawing(), settings=JobSettings(size=9000)))
 
 
 def test_without_shading_the_colour_is_the_flats_and_the_shading_layer_is_empty(any_pipeline: Pipeline) -> None:
     mask = cv2.GaussianBlur(np.pad(np.full((100, 150), 255, np.uint8), ((50, 50), (75, 75))), (0, 0), 5)
-    layers = any_pipeline.run(Job(drawing(), strokes(200, 300), mask, shading=0.0))
+    layers = any_pipeline.run(Job(drawing(), strokes(200, 300), mask, settings=JobSettings(shading=0.0)))
     assert layers.flats.any()
     assert np.array_equal(layers.colour, layers.flats)
     assert not layers.shading.any()
+
+
+def test_smooth_edges_change_borders_that_show_and_nothing_else(any_pipeline: Pipeline) -> None:
+    line, hints = np.ones((200, 300), np.float32), strokes(200, 300)
+    cv2.ellipse(line, (150, 100), (90, 55), 20, 0, 360, 0.5, 2)
+    mask = cv2.GaussianBlur(np.pad(np.full((140, 220), 255, np.uint8), ((30, 30), (40, 40))), (0, 0), 3)
+    mask[mask < 8] = 0
+    job = Job(line, hints, mask)
+    crisp, smooth = any_pipeline.run(job), any_pipeline.run(job.with_settings(edges="smooth"))
+    assert np.array_equal(crisp.colour, any_pipeline.run(job.with_settings(edges="crisp")).colour)
+    changed = (crisp.flats != smooth.flats).any(axis=2)
+    assert 50 < changed.sum() < 3000
+    for before, after in ((crisp.flats, smooth.flats), (crisp.colour, smooth.colour)):
+        assert np.array_equal(before[..., 3], after[..., 3])
+        assert not after[mask == 0].any()
+        assert np.array_equal(before[~changed], after[~changed])
+    # A changed pixel lies at a border, and between the colours around it.
+    flats = crisp.flats[..., :3]
+    low, high = cv2.erode(flats, np.ones((5, 5))), cv2.dilate(flats, np.ones((5, 5)))
+    inside = changed & (cv2.erode(mask, np.ones((5, 5))) > 0)
+    assert ((smooth.flats[..., :3] >= low) & (smooth.flats[..., :3] <= high))[inside].all()
+    # Shading over flats still gives the colour, and without shading they are one.
+    alpha = smooth.shading[..., 3:] / 255 / np.maximum(smooth.flats[..., 3:] / 255, 1 / 255)
+    over = smooth.flats[..., :3] * (1 - alpha) + smooth.shading[..., :3] * alpha
+    assert np.abs(over - smooth.colour[..., :3])[mask == 255].max() <= 1.01
+    bare = any_pipeline.run(job.with_settings(edges="smooth", shading=0.0))
+    assert np.array_equal(bare.flats, bare.colour)
+    assert np.array_equal(bare.flats, smooth.flats)
 
 
 def test_shading_grows_with_its_strength_and_one_is_as_without_a_word(any_pipeline: Pipeline) -> None:
     job = Job(drawing(), strokes(200, 300))
     flats, sizes = any_pipeline.run(job).flats, []
     for strength in (0.0, 0.5, 1.0, 2.0):
-        layers = any_pipeline.run(replace(job, shading=strength))
+        layers = any_pipeline.run(job.with_settings(shading=strength))
         assert np.array_equal(layers.flats, flats)
         sizes.append(np.abs(layers.colour.astype(int) - flats).mean())
     assert sizes == sorted(sizes)
     assert sizes[-1] > sizes[-2] > 0
-    assert np.array_equal(any_pipeline.run(replace(job, shading=1.0)).colour, any_pipeline.run(job).colour)
+    assert np.array_equal(any_pipeline.run(job.with_settings(shading=1.0)).colour, any_pipeline.run(job).colour)
 
 
 def test_a_gap_is_closed_or_left_open_as_asked_also_on_a_drawing_that_is_kept(pipeline: Pipeline) -> None:
@@ -252,14 +277,8 @@ def test_a_gap_is_closed_or_left_open_as_asked_also_on_a_drawing_that_is_kept(pi
     hints = np.zeros((256, 256, 4), np.uint8)
     hints[10:16, 10:60] = (20, 160, 220, 255)
     for gap, leaks in ((None, True), (30, False), (10, True), (0, True), (30, False)):
-        flats = pipeline.run(Job(line, hints, lineart_digest="one", gap=gap)).flats
+        flats = pipeline.run(Job(line, hints, settings=JobSettings(gap=gap), lineart_digest="one")).flats
         assert (flats[128, 128, :3].tolist() == [20, 160, 220]) == leaks
-
-
-@pytest.mark.parametrize(("values", "words"), [({"shading": 2.5}, "shading of 2.5"), ({"gap": -1}, "gaps of -1 px")])
-def test_shading_and_gaps_out_of_range_are_refused(pipeline: Pipeline, values: dict[str, Any], words: str) -> None:
-    with pytest.raises(ColorizeError, match=words):
-        pipeline.run(Job(drawing(), **values))
 
 
 @settings(max_examples=20)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from engine.errors import ColorizeError
 from engine.models.checkpoint import load_model
-from engine.pipeline import Cancelled, Job, Pipeline
+from engine.pipeline import Cancelled, Job, JobSettings, Pipeline
+from engine.protocol.settings import SettingError
 
 SIDE = 96
 
@@ -42,11 +43,11 @@ def hints() -> NDArray[np.uint8]:
     return made
 
 
-JOB = Job(drawing(), hints(), size=SIDE, seed=7, strength=1.0, steps=3, variations=3)
+JOB = Job(drawing(), hints(), settings=JobSettings(size=SIDE, seed=7, strength=1.0, steps=3, variations=3))
 
 
 def test_variations_differ_where_nothing_was_said_and_agree_where_a_stroke_was(pipeline: Pipeline) -> None:
-    results = pipeline.vary(replace(JOB, variations=6))
+    results = pipeline.vary(JOB.with_settings(variations=6))
     assert len(results) == 6
     far = []
     for one, other in combinations(results, 2):
@@ -63,22 +64,22 @@ def test_the_same_seed_gives_the_same_bytes_and_each_variation_is_that_of_its_se
         assert np.array_equal(a.colour, b.colour)
     for place in range(len(first)):
         # A batch is summed in another order than a single picture.
-        alone = pipeline.run(replace(JOB, seed=7 + place, variations=1))
+        alone = pipeline.run(JOB.with_settings(seed=7 + place, variations=1))
         assert nearest(alone.colour, [made.colour for made in first]) == place
 
 
 def test_run_gives_the_first_variation(pipeline: Pipeline) -> None:
-    assert np.array_equal(pipeline.run(JOB).colour, pipeline.run(replace(JOB, variations=1)).colour)
+    assert np.array_equal(pipeline.run(JOB).colour, pipeline.run(JOB.with_settings(variations=1)).colour)
 
 
 def test_without_strength_all_seeds_agree(pipeline: Pipeline) -> None:
-    first, second, _ = pipeline.vary(replace(JOB, strength=0.0))
+    first, second, _ = pipeline.vary(JOB.with_settings(strength=0.0))
     assert np.array_equal(first.colour, second.colour)
 
 
 def test_progress_counts_the_steps_of_the_sampling_and_of_each_variation(pipeline: Pipeline) -> None:
     seen: list[tuple[str, int, int]] = []
-    pipeline.vary(replace(JOB, steps=4, variations=2), lambda *step: seen.append(step))
+    pipeline.vary(JOB.with_settings(steps=4, variations=2), lambda *step: seen.append(step))
     assert [done for _, done, _ in seen] == [0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     assert {total for *_, total in seen} == {10}
     assert seen[0][0] == "regions"
@@ -95,7 +96,7 @@ def test_every_variation_is_seen_while_it_is_drawn_and_at_the_end(pipeline: Pipe
         seen.append((variation, picture.shape))
         masked.append(picture)
 
-    pipeline.vary(replace(JOB, variations=2, mask=mask), look=look)
+    pipeline.vary(replace(JOB.with_settings(variations=2), mask=mask), look=look)
     assert [variation for variation, _ in seen] == [0, 1] * 3
     assert seen[0][1][0] * 8 <= seen[-1][1][0] * 2
     assert all(shape[2] == 4 for _, shape in seen)
@@ -104,7 +105,7 @@ def test_every_variation_is_seen_while_it_is_drawn_and_at_the_end(pipeline: Pipe
 
 def test_many_steps_are_not_looked_at_one_by_one(pipeline: Pipeline) -> None:
     seen: list[int] = []
-    pipeline.run(replace(JOB, steps=100), look=lambda variation, *_: seen.append(variation))
+    pipeline.run(JOB.with_settings(steps=100), look=lambda variation, *_: seen.append(variation))
     assert 8 <= len(seen) <= 17
 
 
@@ -112,7 +113,7 @@ def test_many_steps_are_not_looked_at_one_by_one(pipeline: Pipeline) -> None:
 def test_a_job_stops_at_the_next_step_once_cancelled(pipeline: Pipeline, after: int) -> None:
     seen: list[tuple[str, int, int]] = []
     with pytest.raises(Cancelled):
-        pipeline.vary(replace(JOB, steps=50), lambda *step: seen.append(step), lambda: len(seen) >= after)
+        pipeline.vary(JOB.with_settings(steps=50), lambda *step: seen.append(step), lambda: len(seen) >= after)
     assert len(seen) == after
 
 
@@ -130,27 +131,26 @@ def test_more_canvas_is_painted_in_one_go_with_what_is_there(pipeline: Pipeline)
         assert np.abs(layers.flats[40, 55, :3].astype(int) - (30, 160, 90)).max() <= 25
 
 
-def test_numbers_that_make_no_sense_are_refused(pipeline: Pipeline) -> None:
+def test_numbers_that_make_no_sense_are_refused() -> None:
     for wrong, words in (
-        ({"strength": 1.5}, "strength of 1.5"),
-        ({"steps": 0}, "0 steps"),
-        ({"guidance": -1.0}, "guidance of -1"),
-        ({"variations": 0}, "0 variations"),
-        ({"variations": 9}, "9 variations"),
+        ({"strength": 1.5}, "'strength' should be a number from 0 to 1$"),
+        ({"steps": 0}, "'steps' should be a number from 1 to 1000$"),
+        ({"guidance": -1.0}, "'guidance' should be a number from 0 to 20$"),
+        ({"variations": 0}, "'variations' should be a number from 1 to 8$"),
+        ({"variations": 9}, "'variations' should be a number from 1 to 8$"),
     ):
-        with pytest.raises(ColorizeError, match=words) as failure:
-            pipeline.vary(replace(JOB, **wrong))
-        assert failure.value.wrong_use
+        with pytest.raises(SettingError, match=words):
+            JOB.with_settings(**wrong)
 
 
 def test_a_model_that_draws_no_lots_says_so(plain: Pipeline) -> None:
     with pytest.raises(ColorizeError, match="no strength and no variations"):
-        plain.vary(Job(drawing(), size=64, strength=0.5, variations=2))
+        plain.vary(Job(drawing(), settings=JobSettings(size=64, strength=0.5, variations=2)))
     with pytest.raises(ColorizeError, match="no steps"):
-        plain.run(Job(drawing(), size=64, steps=4))
-    assert len(plain.vary(Job(drawing(), size=64, seed=3))) == 1
+        plain.run(Job(drawing(), settings=JobSettings(size=64, steps=4)))
+    assert len(plain.vary(Job(drawing(), settings=JobSettings(size=64, seed=3)))) == 1
 
 
 def test_the_seed_may_be_the_largest_there_is(pipeline: Pipeline) -> None:
-    made = [layers.colour for layers in pipeline.vary(replace(JOB, seed=2**63 - 1))]
-    assert [nearest(pipeline.run(replace(JOB, seed=s)).colour, made) for s in (2**63 - 1, 0, 1)] == [0, 1, 2]
+    made = [layers.colour for layers in pipeline.vary(JOB.with_settings(seed=2**63 - 1))]
+    assert [nearest(pipeline.run(JOB.with_settings(seed=s)).colour, made) for s in (2**63 - 1, 0, 1)] == [0, 1, 2]

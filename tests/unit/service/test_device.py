@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.pipeline import Cancelled
 from engine.protocol.messages import Buffer
+from engine.protocol.settings import JobSettings
 from engine.service.buffers import strokes
 from engine.service.device import Device, Done, Wish, _device_is_short, choose_device
 
@@ -24,7 +25,7 @@ def run_out(*_: object) -> None:
 
 def run(device: Device, line: Pixels) -> tuple[list[str], Done]:
     stages: list[str] = []
-    wish = Wish(line.shape[1], line.shape[0], "small", 64, 0, ("colour",), False, "")
+    wish = Wish(line.shape[1], line.shape[0], "small", JobSettings(size=64), ("colour",), False, "")
     lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
     done = device.run(wish, [lineart], lambda stage, *_: stages.append(stage), lambda *_: None, lambda: False)
     return stages, done
@@ -48,9 +49,8 @@ def test_a_device_that_does_not_manage_gives_way_to_the_cpu(small_weights: Path,
 def test_variations_come_with_their_seeds_and_previews(small_stablepaint: Path, sketch: Callable[..., Pixels]) -> None:
     line = sketch()
     lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
-    wish = Wish(
-        64, 48, "small-stablepaint", 64, 2**63 - 2, ("shading", "flats"), True, "", 1.0, 2, guidance=1.5, variations=3
-    )
+    settings = JobSettings(size=64, seed=2**63 - 2, strength=1.0, steps=2, guidance=1.5, variations=3)
+    wish = Wish(64, 48, "small-stablepaint", settings, ("shading", "flats"), True, "")
     device, seen = Device("cpu", small_stablepaint), []
     done = device.run(wish, [lineart], lambda *_: None, lambda variation, *_: seen.append(variation), lambda: False)
     assert done.seeds == [2**63 - 2, 2**63 - 1, 0]
@@ -63,7 +63,7 @@ def test_variations_come_with_their_seeds_and_previews(small_stablepaint: Path, 
 def test_a_sampling_takes_no_step_once_it_is_to_stop(small_stablepaint: Path, sketch: Callable[..., Pixels]) -> None:
     line = sketch()
     lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
-    wish = Wish(64, 48, "small-stablepaint", 64, 0, ("colour",), True, "", steps=100, variations=2)
+    wish = Wish(64, 48, "small-stablepaint", JobSettings(size=64, steps=100, variations=2), ("colour",), True, "")
     steps: list[int] = []
 
     def stop() -> bool:

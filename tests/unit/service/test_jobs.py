@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.protocol.messages import MAX_BUFFERS, MAX_PIXELS, MAX_VARIATIONS, Buffer, Message, ProtocolError
+from engine.protocol.limits import MAX_PIXELS, MAX_SIDE, MAX_VARIATIONS
+from engine.protocol.messages import MAX_BUFFERS, Buffer, Message, ProtocolError, decode
+from engine.protocol.settings import SETTINGS, JobSettings
 from engine.service.exchange import ALIGNED, Exchange, Places
 from engine.service.jobs import LAYERS, Cancelled, PixelCache, Queue, Request, Task, read_request
 
@@ -29,25 +31,28 @@ def asked(width: int = 64, height: int = 48, **body: Any) -> Request:
     return read_request(Message("colorize", {"width": width, "height": height, **body}, buffers=[lineart]))[0]
 
 
-def test_what_is_wanted_of_a_sampling_is_read() -> None:
-    request = asked(strength=0.25, steps=12, guidance=1.5, variations=8)
-    assert (request.strength, request.steps, request.guidance, request.variations) == (0.25, 12, 1.5, 8)
-    whole = asked(strength=1, guidance=0)
-    assert (whole.strength, whole.guidance) == (1.0, 0.0)
-    assert isinstance(whole.strength, float)
-    older = asked()
-    assert (older.strength, older.steps, older.guidance, older.variations) == (None, None, None, 1)
-    assert asked(strength=None, steps=None, guidance=None, variations=None) == older
+def test_settings_are_read_and_have_their_defaults() -> None:
+    settings = asked(strength=0.25, steps=12, guidance=1, variations=8, shading=0, gap=12, clipped=True).settings
+    assert settings == JobSettings(
+        strength=0.25, steps=12, guidance=1.0, variations=8, shading=0.0, gap=12, clipped=True
+    )
+    assert isinstance(settings.guidance, float)
+    assert asked().settings == JobSettings()
+    assert asked(**dict.fromkeys(SETTINGS)) == asked()
 
 
-def test_shading_and_gap_are_read_and_have_their_defaults() -> None:
-    request = asked(shading=0, gap=12, clipped=True)
-    assert (request.shading, request.gap, request.clipped) == (0.0, 12, True)
-    assert isinstance(request.shading, float)
-    assert asked(gap=0).gap == 0
-    older = asked()
-    assert (older.shading, older.gap, older.clipped) == (1.0, None, False)
-    assert asked(shading=None, gap=None) == older
+def test_a_message_of_the_first_release_is_read_as_it_was_and_unknown_values_are_left_alone() -> None:
+    """A header of ``colorize`` as a client of that release packs it, with three values that mean nothing here."""
+    header = bytes.fromhex(
+        "88a17601a26964a3303031a6706172656e74a0a474797065a8636f6c6f72697a65a773657373696f6ea173a4626f6479"
+        "87a5776964746840a668656967687430a56d6f64656cac7374656e63696c746f726368a473697a65cd0200a473656564"
+        "07a66c617965727392a5666c617473a773686164696e67a7756e68656172649101a7627566666572739188a4726f6c65"
+        "a76c696e65617274a5776964746840a668656967687430a56f72646572a24c38a17800a17900a5636f646563a3726177"
+        "a46d6f726501a3616e64c0"
+    )
+    request, buffers = read_request(decode([header, bytes(64 * 48)]))
+    assert request == Request(64, 48, "stenciltorch", JobSettings(size=512, seed=7), layers=("flats", "shading"))
+    assert [(b.role, b.width, b.height) for b in buffers] == [("lineart", 64, 48)]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +64,8 @@ def test_shading_and_gap_are_read_and_have_their_defaults() -> None:
         ("variations", [0, 9, 1.0, "2", True], "a number from 1 to 8$"),
         ("shading", [-0.1, 2.1, float("nan"), "1", True], "a number from 0 to 2$"),
         ("gap", [-1, 1001, 2.5, "4", True], "a number from 0 to 1000$"),
+        ("size", [0, 30001, 2.5, "4", True], "a number from 1 to 30000$"),
+        ("seed", [-1, 2**63, 1.0, "4", True], "a number from 0 to 9223372036854775807$"),
         ("clipped", [1, "yes"], "true or false$"),
     ],
 )
@@ -70,12 +77,9 @@ def test_values_that_make_no_sense_are_refused(key: str, values: list[Any], word
 
 
 def test_a_result_has_room_for_all_variations_but_not_for_any_size() -> None:
-    from engine.pipeline import MOST_VARIATIONS
-
-    assert MAX_VARIATIONS == MOST_VARIATIONS
     assert MAX_VARIATIONS * len(LAYERS) <= MAX_BUFFERS
     # All layers of one picture always may be asked for.
-    assert asked(MAX_PIXELS // 30000, 30000, layers=list(LAYERS)).pictures == 3
+    assert asked(MAX_PIXELS // MAX_SIDE, MAX_SIDE, layers=list(LAYERS)).pictures == 3
     assert asked(4000, 3000, layers=list(LAYERS), variations=8).pictures == 24
     with pytest.raises(ProtocolError, match="8 variations at 7000x5000") as failure:
         asked(7000, 5000, layers=["flats", "shading"], variations=8)
