@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.models.base import Descriptor
 from engine.models.registry import ARCHITECTURES, parse_config
+from engine.system.files import atomic_write
 from engine.system.folders import user_data_folder
 
 FORMAT_VERSION = "1"
@@ -163,14 +163,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors and metadata atomically: a reader sees the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with atomic_write(path) as temporary:
         save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary, metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_model(

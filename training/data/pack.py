@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.system.files import atomic_write
 from training.data.dataset import is_held_out, times_per_epoch
 from training.data.flats import Smoothing, simplify
 
@@ -182,13 +183,11 @@ class _Writer:
     def flush(self) -> str:
         """Write the waiting pictures; returns a line of progress."""
         path = self.out / f"shard-{len(self.index):03d}.tar"
-        part = path.with_suffix(".part")
-        with tarfile.open(part, "w") as tar:
+        with atomic_write(path) as part, tarfile.open(part, "w") as tar:
             for name, data in (m for p in self.waiting for m in p.members):
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-        part.replace(path)
         trained = [p.source for p in self.waiting if not is_held_out(p.source.key)]
         per_epoch = sum(times_per_epoch(s.weight) for s in trained)
         self.index.append({"file": path.name, "pictures": len(self.waiting), "per_epoch": per_epoch})
@@ -249,6 +248,5 @@ def pack(
         "shards": writer.index,
         "left_out": left_out,
     }
-    part = out / "index.json.part"
-    part.write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
-    part.replace(out / "index.json")
+    with atomic_write(out / "index.json") as part:
+        part.write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from engine.errors import ColorizeError
 from engine.imaging.regions.segmentation import nearest_label
+from engine.system.files import atomic_write
 from training.data import flats, strokes
 from training.data.extractors import xdog
 from training.data.pack import Source, read_manifest
@@ -145,9 +146,8 @@ def _simplify(original: NDArray[np.uint8], cache: Path, key: str) -> tuple[NDArr
             return stored["labels"], stored["palette"]
     labels, palette = flats.simplify(original)
     cache.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part.npz")
-    np.savez_compressed(temporary, labels=labels, palette=palette)
-    temporary.replace(path)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, labels=labels, palette=palette)
     return labels, palette
 
 

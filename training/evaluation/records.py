@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ColorizeError
+from engine.system.files import atomic_write
 from training.evaluation.measure import Measured
 
 SOURCES = (
@@ -78,13 +77,8 @@ class Records:
         path = self.path(unit)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as f:
-                    np.savez_compressed(f, **arrays)  # type: ignore[arg-type]
-                Path(name).replace(path)
-            finally:
-                Path(name).unlink(missing_ok=True)
+            with atomic_write(path) as temporary, temporary.open("wb") as f:
+                np.savez_compressed(f, **arrays)  # type: ignore[arg-type]
         except OSError as e:
             cause = f"{path} cannot be written ({e.strerror})"
             raise ColorizeError(cause, "free some space or name another folder") from e

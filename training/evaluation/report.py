@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
 
+from engine.system.files import atomic_write
 from training.evaluation.changes import WITHIN, change_table, compare_relative
 from training.evaluation.distances import FEWEST, compare_sets
 from training.evaluation.metrics import SAME_PICTURE, SMALLEST_FOR_MS_SSIM
@@ -285,6 +286,5 @@ def _markdown(title: str, lines: Sequence[str], parts: Sequence[Section]) -> str
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import ColorizeError
+from engine.system.files import atomic_write
 from training.evaluation import metrics
 from training.evaluation.heldout import list_pictures, load_picture, varied
 from training.evaluation.measure import Facts, Measured, Panel, judge, measure_masked, use_one_thread
@@ -95,9 +96,8 @@ class _Worker:
             seen = result if count is None else metrics.with_ink(result, facts.picture.lineart)
             path = picture_path(self.out, output, count, facts.picture.key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".part")
-            Image.fromarray(seen).save(temporary, "PNG")
-            temporary.replace(path)
+            with atomic_write(path) as temporary:
+                Image.fromarray(seen).save(temporary, "PNG")
 
 
 def picture_path(out: Path, output: str, count: int | None, key: str) -> Path:
