@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.service.engines import PATIENCE, Line, client_of, drawing, picture, wait_for
+from benchmarks.service.engines import WAIT_SECONDS, Line, client_of, drawing, picture, wait_for
 from benchmarks.speed.tools import verdict
 from engine.protocol import Buffer, Client, Connection, Event
 
@@ -124,7 +124,7 @@ def _stop(client: Client, buffers: list[Buffer], body: dict[str, Any], later: fl
     wait_for(client, lambda e: e.id == ident and e.kind == "cancelled")
     told = time.perf_counter() - start
     while _ask(client, "ping")["busy"]:
-        if time.perf_counter() - start > PATIENCE:
+        if time.perf_counter() - start > WAIT_SECONDS:
             raise RuntimeError("a cancelled sampling goes on")
         time.sleep(0.002)
     return told, time.perf_counter() - start

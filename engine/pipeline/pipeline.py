@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.errors import ColorizeError, draws_no_lots
 from engine.imaging.canvas import Frame, choose_frame, resize_labels
-from engine.imaging.layers.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
+from engine.imaging.layers.flats import Flats, Moments, Prediction, Segments, find_segments, make_flats
 from engine.imaging.layers.painting import paint_layers
 from engine.imaging.layers.shading import shading_field
 from engine.imaging.strokes import collect_strokes, flood_strokes
@@ -26,7 +26,7 @@ from engine.pipeline.drawing import Drawing, find_drawing
 from engine.pipeline.inputs import model_inputs
 from engine.pipeline.job import MOST_VARIATIONS, Job, Layers, check_job
 from engine.pipeline.progress import Progress, Track
-from engine.pipeline.views import View, cut, glimpse, unit
+from engine.pipeline.views import View, cut, preview_of, unit
 
 Look = Callable[[int, NDArray[np.uint8], Frame], None]
 """Told (variation from 0, the model's own picture of the frame so far as small RGBA, the frame)."""
@@ -90,7 +90,7 @@ class Pipeline:
             lean = 1.0 if sampling is None else 1.0 - sampling.strength / 2
             for place, view in enumerate(views):
                 track("flats", track.drawn + 2 + 2 * place)
-                flats = make_flats(segments.result(), view.sight, moments, split=split, lean=lean)
+                flats = make_flats(segments.result(), view.prediction, moments, split=split, lean=lean)
                 track("shading", track.drawn + 3 + 2 * place)
                 field = self.shading(flats, view.change, paper, job.shading)
                 painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check)
@@ -169,7 +169,7 @@ class Pipeline:
             if look is not None:
                 factor = frame.padded_height // pictures.shape[-2]
                 for place, picture in enumerate(pictures):
-                    look(place, glimpse(cut(picture, frame, factor), job.mask, frame), frame)
+                    look(place, preview_of(cut(picture, frame, factor), job.mask, frame), frame)
 
         network = self.model.network
         with torch.inference_mode():
@@ -187,8 +187,8 @@ class Pipeline:
             known = cut(-F.max_pool2d(-inputs.known, factor)[0], frame, factor)[..., 0] > 0
         views = []
         for flat, shaded in zip(outputs.flat, outputs.shaded, strict=True):
-            sight = Sight(unit(cut(flat, frame, factor)), paper > 0.6, context, known)
-            views.append(View(cut((shaded - flat) / 2, frame, factor), sight))
+            prediction = Prediction(unit(cut(flat, frame, factor)), paper > 0.6, context, known)
+            views.append(View(cut((shaded - flat) / 2, frame, factor), prediction))
         return views, paper
 
     def segments(self, job: Job, frame: Frame) -> Segments:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -202,6 +202,7 @@ def pack(
     limit_mb: float = 15.0,
     workers: int = 2,
     smoothing: Smoothing = "opencv",
+    tell: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[str]:
     """Write shards ``shard-NNN.tar`` and ``index.json`` into ``out``; yields a line per shard and per picture left out.
 
@@ -212,6 +213,7 @@ def pack(
         limit_mb: most megabytes of a shard.
         workers: processes.
         smoothing: see ``flats.flatten``.
+        tell: told of progress: what is done, how many pictures, of how many.
 
     Raises:
         OSError: ``out`` cannot be written.
@@ -228,7 +230,9 @@ def pack(
     pixels = 0
     many = len(sources)
     with ProcessPoolExecutor(workers) as pool:
-        for packed in pool.map(try_pack_one, sources, [short_side] * many, [smoothing] * many, chunksize=8):
+        made = pool.map(try_pack_one, sources, [short_side] * many, [smoothing] * many, chunksize=8)
+        for done, packed in enumerate(made, 1):
+            tell("packing", done, many)
             if packed.fault:
                 left_out.append({"file": str(packed.source.image), "fault": packed.fault})
                 yield f"left out {packed.source.image}: {packed.fault}"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import ColorizeError
-from engine.imaging.files.reading import BAND, Lineart
+from engine.imaging.files.reading import BAND, Lineart, on_white
 from engine.system.files import atomic_write, temporary_in
 
 Pixels = NDArray[np.uint8]
@@ -140,7 +140,7 @@ def make_folder(folder: Path) -> list[Path]:
 
 
 def write_png(path: Path, array: Pixels) -> None:
-    """Write one picture; like ``write_all`` with a single file.
+    """Write one picture, uint8 HxW, HxWx3 or HxWx4; like ``write_all`` with a single file.
 
     Raises:
         ColorizeError: it could not be written; nothing is left of it.
@@ -189,8 +189,7 @@ def _encode(path: Path, array: Pixels) -> bytes:
         image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
     else:
         if image.mode == "RGBA":
-            ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(ground, image).convert("RGB")
+            image = on_white(image)
         image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
