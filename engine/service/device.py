@@ -21,6 +21,7 @@ from engine.models.checkpoint import LoadedModel, describe, find_weights, list_w
 from engine.pipeline import Cancelled, Job, Layers, Look, Pipeline, Progress
 from engine.protocol.messages import Buffer
 from engine.service.buffers import Pixels, coverage, paper, picture, strokes
+from engine.system.device import choose_device, cpu_may_do
 
 PIPELINES_KEPT = 2
 PAPERS_KEPT = 2
@@ -167,7 +168,7 @@ class Device:
         try:
             results, size = self._colour(kind, wish, job, progress, look, stop)
         except (RuntimeError, NotImplementedError) as e:
-            if kind == "cpu" or not _device_is_short(e):
+            if kind == "cpu" or not cpu_may_do(e):
                 raise
             self._pipelines.pop((wish.model, kind), None)
             _give_back(kind)
@@ -229,22 +230,6 @@ class Device:
             while len(self._papers) > PAPERS_KEPT:
                 self._papers.popitem(last=False)
         return found
-
-
-def choose_device(wanted: str) -> tuple[str, str]:
-    """Choose where to run: ``cuda``, ``mps`` or ``cpu``, and a note where that is not what was asked for."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(kind for kind, ready in there.items() if ready), ""
-    if there.get(wanted):
-        return wanted, ""
-    return "cpu", f"coloured on the CPU: torch finds no {wanted} device here"
-
-
-def _device_is_short(failure: Exception) -> bool:
-    """Whether the CPU may manage what the device did not: it ran out of memory, or cannot do one of the steps."""
-    text = str(failure).lower()
-    return isinstance(failure, NotImplementedError) or "out of memory" in text or "alloc_failed" in text
 
 
 def _why(kind: str, failure: Exception) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from engine.errors import ColorizeError
 from engine.protocol.messages import Buffer, ProtocolError
 from engine.service.exchange import Exchange, PipeError, aligned, receive, send
+from engine.system.device import is_out_of_memory
 from engine.system.process import building, yield_cores
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _fail(link: Link, number: int, failure: Exception) -> None:
         error("refused", failure.cause, failure.remedy)
     elif isinstance(failure, ProtocolError):
         error(failure.code, failure.message, failure.hint)
-    elif isinstance(failure, MemoryError) or "out of memory" in text.lower() or "allocate" in text.lower():
+    elif is_out_of_memory(failure):
         error("out_of_memory", "there is not enough memory", "close other programs or use a smaller picture")
     else:
         traceback.print_exception(failure)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from engine.pipeline import Cancelled
 from engine.protocol.messages import Buffer
 from engine.service.buffers import strokes
-from engine.service.device import Device, Done, Wish, _device_is_short, choose_device
+from engine.service.device import Device, Done, Wish
+from engine.system.device import choose_device, cpu_may_do, is_out_of_memory
 
 Pixels = NDArray[np.uint8]
 
@@ -76,11 +77,26 @@ def test_a_sampling_takes_no_step_once_it_is_to_stop(small_stablepaint: Path, sk
     assert len(steps) == 8
 
 
-def test_lack_of_memory_is_told_from_bugs() -> None:
-    assert _device_is_short(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
-    assert _device_is_short(RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"))
-    assert _device_is_short(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
-    assert not _device_is_short(RuntimeError("shape '[1, 2]' is invalid for input of size 3"))
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_lack_of_memory_is_told_from_bugs(failure: Exception) -> None:
+    assert is_out_of_memory(failure)
+    assert cpu_may_do(failure)
+
+
+def test_a_step_that_a_device_cannot_do_is_left_to_the_cpu_and_a_bug_is_not() -> None:
+    assert cpu_may_do(NotImplementedError("not on this device"))
+    bug = RuntimeError("shape '[1, 2]' is invalid for input of size 3")
+    assert not is_out_of_memory(bug)
+    assert not cpu_may_do(bug)
 
 
 def test_a_device_that_is_not_there_is_replaced_with_a_note() -> None:
