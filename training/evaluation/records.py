@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,19 @@ from engine.errors import ColorizeError
 from engine.system.files import atomic_write
 from training.evaluation.measure import Measured
 
-SOURCES = (
-    *("engine/imaging", "engine/models", "engine/pipeline", "training/evaluation"),
-    *(f"training/data/{name}.py" for name in ("extractors", "flats", "l0", "pack", "strokes")),
+PACKAGES = (
+    *("engine.imaging", "engine.models", "engine.pipeline", "engine.sampling"),
+    *("training.data", "training.evaluation", "training.features"),
 )
-"""Code on which numbers depend, relative to the folder that holds the packages."""
-NOT_NUMBERS = ("report.py", "tables.py", "changes.py", "records.py", "sheets.py", "distances.py")
-"""Files there that only put together what was measured."""
+"""Code on which numbers depend."""
 
 
 def code_digest() -> str:
     """SHA-256 over the code on which numbers depend: what an older version has measured is measured again."""
-    root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
-    for source in SOURCES:
-        place = root / source
-        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            if file.parent.name != "evaluation" or file.name not in NOT_NUMBERS:
+    for package in PACKAGES:
+        for folder in import_module(package).__path__:
+            for file in sorted(Path(folder).rglob("*.py")):
                 digest.update(file.read_bytes())
     return digest.hexdigest()
 
