@@ -30,7 +30,7 @@ LARGE = 128 * 1024**2
 log = logging.getLogger("engine.service.server")
 
 
-class Desk:
+class Dispatcher:
     """The queue and all that happens to a job; used by one thread.
 
     Args:
@@ -237,7 +237,7 @@ class Desk:
 
     def _worker_gone(self, said: dict[str, Any]) -> None:  # noqa: ARG002
         age = self.supervisor.age
-        became = self.supervisor.bury()
+        became = self.supervisor.discard()
         self.board.loaded = []
         task, self.queue.running = self.queue.running, None
         if task is not None:
