@@ -28,7 +28,7 @@ from training.evaluation.tables import Rows, Table, chroma_ratio, counts_of, mea
 LINES_AT = 16
 """Strokes at which hint fidelity and bleeding are told."""
 BASELINE = "baseline"
-TRAINING = "from training.cli import main; main(prog_name='training')"
+TRAINING = "from training.cli.main import main; main(prog_name='training')"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ SHARDS is what ``training pack`` made. Prints Markdown tables and one line of JS
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
+from benchmarks.targets import publish
 from engine.errors import ColorizeError
 from engine.models.components.hint_prior import flood_hints
 from training.data.dataset import Cutter, ShardSet
@@ -234,10 +234,7 @@ def main() -> int:
     print(f"{machine['cores']} CPU cores, load {machine['load']:.1f}, {machine['threads']} threads per process\n")
     for preset, numbers in found.items():
         print(tables(preset, numbers) + "\n")
-    text = json.dumps({"machine": machine, **found})
-    print(text)
-    if options.out is not None:
-        options.out.write_text(text + "\n", encoding="utf-8")
+    publish({"machine": machine, **found}, options.out)
     return 0
 
 

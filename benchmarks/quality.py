@@ -4,7 +4,7 @@
 
 ART is a folder with ``manifest.csv`` (default: $COLORIZE_ART). See README.md beside this file for what is measured. The
 measuring itself is ``training.evaluation``; here a shipped model is held against what the project promises. Of one that
-draws lots ``benchmarks.stablepaint.quality`` measures the rest: variations, steps, time per step, memory.
+samples ``benchmarks.stablepaint.quality`` measures the rest: variations, steps, time per step, memory.
 """
 
 from __future__ import annotations
@@ -37,29 +37,19 @@ from training.evaluation.tables import (
     Strokes,
     chroma_ratio,
     clean,
+    columns,
     compare,
     compare_table,
     group_table,
-    mean_column,
     method_table,
-    number,
     select,
-    stroke_column,
 )
 
 SHEET_PICTURES = 12
 OURS = ("colour", "flats")
 ALL = {"colour": "ours, colour", "flats": "ours, flats", **TITLES}
-COLUMNS = (
-    mean_column("ΔE00", "difference"),
-    mean_column("with ink", "difference_with_ink"),
-    stroke_column("strokes median", 50),
-    stroke_column("strokes p95", 95),
-    mean_column("bleeding", "bleeding", 1, "%"),
-    mean_column("bleeding, hinted", "bleeding_hinted", 1, "%"),
-    ("chroma ratio", lambda rows, _: number(chroma_ratio(rows))),
-    mean_column("s / picture", "seconds"),
-)
+_NAMES = ("difference", "difference_with_ink", "strokes_median", "strokes_p95", "bleeding", "bleeding_hinted")
+COLUMNS = columns((*_NAMES, "chroma", "seconds"))
 STROKE_TARGETS = {"flats": (1.0, 3.0), "colour": (4.0, 10.0)}
 """Largest median and 95th percentile of CIEDE2000 in strokes. A picture with a strength of its own may take more
 freedom in the colour layer; ``benchmarks.stablepaint.quality`` has its limit."""

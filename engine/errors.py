@@ -17,10 +17,10 @@ class ColorizeError(Exception):
         self.cause, self.remedy, self.wrong_use = cause, remedy, wrong_use
 
 
-def draws_no_lots(model: str, asked: list[str]) -> ColorizeError:
+def does_not_sample(model: str, asked: list[str]) -> ColorizeError:
     """What to say where a model that does not sample is asked for what only sampling has."""
     return ColorizeError(
-        f"{model} draws no lots, so it has no {' and no '.join(asked)}",
+        f"{model} does not sample, so it has no {' and no '.join(asked)}",
         "leave that out, or choose a model that does (see `engine models`)",
         wrong_use=True,
     )

@@ -73,12 +73,12 @@ def main(
     if action == "remove":
         _remove(chosen, machine, dry_run=dry_run, as_json=as_json, ask=not yes)
         return
-    from installer.install import Installation, Wishes
+    from installer.install import Installation, Request
 
     if krita_python is not None and not re.fullmatch(r"3\.\d+", krita_python):
         raise click.BadParameter(f"{krita_python} is no version such as 3.11", param_hint="--krita-python")
-    wishes = Wishes(Path(sys.executable), engine_python, krita_python, bundle, update=action == "update")
-    plans = [Installation(krita, machine, wishes) for krita in chosen]
+    request = Request(Path(sys.executable), engine_python, krita_python, bundle, update=action == "update")
+    plans = [Installation(krita, machine, request) for krita in chosen]
     if dry_run:
         _tell(chosen, [plan.describe() for plan in plans], as_json=as_json)
         return

@@ -6,11 +6,11 @@ import contextlib
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.errors import ColorizeError
+from engine.system.files import atomic_write
 
 
 class Change:
@@ -168,18 +168,9 @@ def _drop(folder: Path) -> None:
 
 def _replace(target: Path, text: bytes) -> None:
     real = Path(os.path.realpath(target))  # a file kept elsewhere by a link stays there
-    handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
-    try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        Path(name).chmod(real.stat().st_mode & 0o7777 if real.exists() else 0o644)
-        Path(name).replace(real)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    mode = real.stat().st_mode & 0o7777 if real.exists() else 0o644
+    with atomic_write(real, sync=True, mode=mode) as temporary:
+        temporary.write_bytes(text)
 
 
 def _restore(target: Path, before: bytes | None) -> None:

@@ -16,7 +16,7 @@ from installer.install import FLATPAK_NOTE, STAGING, plugin_folder
 from installer.places import Krita, Machine, running
 
 AGAIN = "run `colorize-install --update`"
-PATIENCE = 180.0
+CHECK_SECONDS = 180.0
 """Seconds for the engine's own check, which loads the model."""
 _LOAD = "import sys; sys.path.append(sys.argv[1]); import zmq, msgpack; zmq.Context().term(); print(zmq.__version__)"
 
@@ -124,7 +124,7 @@ def _engine(krita: Krita) -> Iterator[Check]:
         yield Check("engine", "fail", e.cause, remedy)
         return
     yield Check("engine", "ok", f"version {__version__}, run by {command[0]}")
-    done = engine_setup.run_quietly([*command, "doctor", "--json"], PATIENCE)
+    done = engine_setup.run_quietly([*command, "doctor", "--json"], CHECK_SECONDS)
     try:
         found = json.loads(done.stdout.strip().splitlines()[-1])["checks"] if done else None
         wrong = [Check(**c) for c in found if c["status"] != "ok"] if found else []

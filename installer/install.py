@@ -24,7 +24,7 @@ FLATPAK_NOTE = (
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Request:
     """What the user asked for.
 
     Attributes:
@@ -75,19 +75,19 @@ def refuse_root() -> None:
 class Installation:
     """An installation or update that is ready to be told or done."""
 
-    def __init__(self, krita: Krita, machine: Machine, wishes: Wishes) -> None:
+    def __init__(self, krita: Krita, machine: Machine, request: Request) -> None:
         """Check what can be checked, and plan.
 
         Raises:
             ColorizeError: no wheel for that Python, no engine in that Python, nothing to update.
         """
-        self.krita, self.machine, self.wishes = krita, machine, wishes
+        self.krita, self.machine, self.request = krita, machine, request
         self.plugin = plugin_folder(krita)
-        if wishes.update and not is_installed(krita):
+        if request.update and not is_installed(krita):
             raise ColorizeError(f"the plugin is not in {krita.data}", "run this without --update to install it")
-        if krita.pythons and not wishes.krita_python and not set(krita.pythons) & set(wheels.PYTHONS):
+        if krita.pythons and not request.krita_python and not set(krita.pythons) & set(wheels.PYTHONS):
             wheels.wheels_for(machine.system, machine, krita.pythons)  # tells that there are none
-        chosen = [wishes.krita_python] if wishes.krita_python else None
+        chosen = [request.krita_python] if request.krita_python else None
         self.wheels = wheels.wheels_for(machine.system, machine, chosen)
         self.python = self._engine_python()
         self.reuses = self._has_wheels()
@@ -95,7 +95,7 @@ class Installation:
 
     def describe(self) -> list[str]:
         """What ``run`` would do, a line each."""
-        source = "pip" if self.wishes.bundle is None else str(self.wishes.bundle)
+        source = "pip" if self.request.bundle is None else str(self.request.bundle)
         origin = "keep the installed wheels" if self.reuses else f"get {len(self.wheels)} wheels from {source}"
         with readable_trouble(self.krita.data):
             return [origin, *self.change.describe()]
@@ -110,8 +110,8 @@ class Installation:
         refuse_running(self.krita, self.machine)
         with tempfile.TemporaryDirectory(prefix="colorize-") as folder, readable_trouble(Path(folder)):
             self._downloads = Path(folder)
-            if not self.reuses and self.wishes.bundle is not None:
-                wheels.take_from_bundle(self.wheels, self.wishes.bundle, self._downloads)
+            if not self.reuses and self.request.bundle is not None:
+                wheels.take_from_bundle(self.wheels, self.request.bundle, self._downloads)
             elif not self.reuses:
                 wheels.download(self.wheels, self._downloads, say)
             refuse_running(self.krita, self.machine)  # it may have been started meanwhile
@@ -134,14 +134,14 @@ class Installation:
         return lines
 
     def _engine_python(self) -> Path:
-        wishes = self.wishes
-        kept = engine_setup.stored_python(self.krita) if wishes.update and wishes.engine_python is None else None
+        request = self.request
+        kept = engine_setup.stored_python(self.krita) if request.update and request.engine_python is None else None
         if kept is not None:
             try:
                 engine_setup.check_python(kept)
             except ColorizeError:
                 kept = None  # it is gone or too old: the one that runs this takes its place
-        python = kept or wishes.engine_python or wishes.this_python
+        python = kept or request.engine_python or request.this_python
         if kept is None:
             engine_setup.check_python(python)
         return python
@@ -171,7 +171,7 @@ class Installation:
         change.file(engine_setup.setup_file(krita), engine_setup.contents(krita, self.python))
         if krita.settings is not None:
             before = _text(krita.settings)
-            if not self.wishes.update or kritarc.is_enabled(before) is None:
+            if not self.request.update or kritarc.is_enabled(before) is None:
                 change.file(krita.settings, kritarc.enable(before))
         return change
 

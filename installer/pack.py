@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.errors import ColorizeError
+from engine.system.files import atomic_write
 from installer import layout, wheels
 from installer.change import readable_trouble
 from installer.places import Machine, System
@@ -81,17 +81,12 @@ def _archive(target: Path) -> Iterator[zipfile.ZipFile]:
     """A new archive that appears under its name only when it is whole."""
     if not target.absolute().parent.is_dir():
         raise ColorizeError(f"the folder of {target} is not there", "make it, or name another file", wrong_use=True)
-    with readable_trouble(target):
-        handle, name = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as f, zipfile.ZipFile(f, "w") as archive:
-                yield archive
-            Path(name).chmod(0o644)
-            Path(name).replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+    with (
+        readable_trouble(target),
+        atomic_write(target, mode=0o644) as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+    ):
+        yield archive
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int = zipfile.ZIP_DEFLATED) -> None:

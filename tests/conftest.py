@@ -107,7 +107,7 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_stablepaint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weight file of a small StablePaint that has learned nothing but draws lots that differ, always the same."""
+    """A weight file of a small StablePaint that has learned nothing but samples that differ, always the same."""
     path = tmp_path_factory.mktemp("weights") / "small-stablepaint.safetensors"
     program = Path(__file__).parent / "krita" / "small_stablepaint.py"
     subprocess.run([sys.executable, program, path], check=True)

@@ -26,9 +26,20 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 import zmq
 
-from benchmarks.service.engines import PATIENCE, Line, another, client_of, drawing, engine, file_of, picture, wait_for
+from benchmarks.service.engines import (
+    WAIT_SECONDS,
+    Line,
+    another,
+    client_of,
+    drawing,
+    engine,
+    file_of,
+    picture,
+    wait_for,
+)
 from benchmarks.service.sampling import measure_sampling
 from benchmarks.speed.tools import interleaved, verdict
+from benchmarks.targets import publish
 from engine.protocol import Buffer, Client, Connection, Message, decode, encode
 from engine.protocol.messages import Data
 from engine.protocol.payload import prepare
@@ -223,7 +234,7 @@ def measure_jobs(connection: Connection, count: int) -> tuple[list[Line], dict[s
     start = time.monotonic()
     try:
         while over < count:
-            if time.monotonic() - start > PATIENCE * 4:
+            if time.monotonic() - start > WAIT_SECONDS * 4:
                 raise RuntimeError("jobs were lost")
             for client, mine in zip(clients, wanted, strict=True):
                 while number < count and len(mine) < IN_FLIGHT:
@@ -325,7 +336,7 @@ def _live(connection: Connection, height: int, width: int) -> dict[str, float]:
                 while time.monotonic() < start + (number + 1) / RATE:
                     order += [e.id for e in client.wait(0.005) if e.kind == "result"]
             sent = time.monotonic()
-            while ids[-1] not in order and time.monotonic() < sent + PATIENCE:
+            while ids[-1] not in order and time.monotonic() < sent + WAIT_SECONDS:
                 order += [e.id for e in client.wait(0.05) if e.kind == "result"]
             delay = time.monotonic() - sent
             order += [e.id for e in client.wait(1.0) if e.kind == "result"]
@@ -405,10 +416,8 @@ def main() -> int:
     for what, value, unit, goal in lines:
         shown = f"{value:.3g}" if 0 < abs(value) < 100 else f"{value:.0f}"
         print(f"| {what} | {shown} {unit} | {goal} |")
-    text = json.dumps(numbers)
-    print(f"\n{text}")
-    if options.out is not None:
-        options.out.write_text(text + "\n", encoding="utf-8")
+    print()
+    publish(numbers, options.out)
     return 0
 
 

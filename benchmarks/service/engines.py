@@ -23,7 +23,7 @@ Line = tuple[str, float, str, str]
 
 STROKES = 30
 SEED = 7
-PATIENCE = 300.0
+WAIT_SECONDS = 300.0
 """Seconds after which something that was to come will not."""
 
 
@@ -37,7 +37,7 @@ def engine(weights: Path | None) -> Iterator[Connection]:
         command += ["--weights", str(weights.absolute())] if weights else []
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + WAIT_SECONDS
             found = None
             while found is None:
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -65,7 +65,7 @@ def client_of(connection: Connection) -> Iterator[Client]:
 
 def wait_for(client: Client, wanted: Callable[[Event], bool]) -> Event:
     """The next event of a kind; others are dropped."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         for event in client.wait(1.0):
             if wanted(event):

@@ -1,4 +1,4 @@
-"""The part ``sampling`` of ``service.py``: how fast a model that draws lots goes, how soon it stops, what it takes."""
+"""The part ``sampling`` of ``service.py``: how fast a model that samples goes, how soon it stops, what it takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.service.engines import PATIENCE, Line, client_of, drawing, picture, wait_for
+from benchmarks.service.engines import WAIT_SECONDS, Line, client_of, drawing, picture, wait_for
 from benchmarks.speed.tools import verdict
 from engine.protocol import Buffer, Client, Connection, Event
 
@@ -26,7 +26,7 @@ EARLIEST = 3
 
 
 def measure_sampling(connection: Connection) -> tuple[list[Line], dict[str, Any]]:
-    """Each model that draws lots, at 512x512, with 1 and 4 variations."""
+    """Each model that samples, at 512x512, with 1 and 4 variations."""
     lines: list[Line] = []
     numbers: dict[str, Any] = {}
     grey, strokes = drawing(SIDE, SIDE)
@@ -53,7 +53,7 @@ def measure_sampling(connection: Connection) -> tuple[list[Line], dict[str, Any]
                     lines.append((f"{what}: peak memory of the device process", found["peak"], "MB", ""))
                     lines.append((f"{what}: of it, with the model loaded", found["before"], "MB", ""))
     if not models:
-        lines.append(("models that draw lots, of those installed", 0, "", ""))
+        lines.append(("models that sample, of those installed", 0, "", ""))
     return lines, numbers
 
 
@@ -124,7 +124,7 @@ def _stop(client: Client, buffers: list[Buffer], body: dict[str, Any], later: fl
     wait_for(client, lambda e: e.id == ident and e.kind == "cancelled")
     told = time.perf_counter() - start
     while _ask(client, "ping")["busy"]:
-        if time.perf_counter() - start > PATIENCE:
+        if time.perf_counter() - start > WAIT_SECONDS:
             raise RuntimeError("a cancelled sampling goes on")
         time.sleep(0.002)
     return told, time.perf_counter() - start

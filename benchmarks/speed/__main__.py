@@ -11,7 +11,6 @@ or macOS.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -37,11 +36,11 @@ from benchmarks.speed.report import (
     network_table,
     ratio_table,
     start_table,
-    target_table,
     targets,
 )
 from benchmarks.speed.start import measure_import, measure_start
 from benchmarks.speed.tools import SIZE, default_model
+from benchmarks.targets import as_objects, publish, target_table
 from engine.errors import ColorizeError
 from training.evaluation.baselines import gmic_version
 
@@ -130,17 +129,15 @@ def main() -> int:
         "repeats": options.repeats,
     }
     promised = targets(found)
-    found["targets"] = [{"target": what, "measured": seen, "holds": ok} for what, seen, ok in promised]
+    found["targets"] = as_objects(promised)
     print(f"{found['cores']} CPU cores, {found['threads']} threads, torch {found['torch']}, ", end="")
     print(f"load {before:.1f} before and {found['load'][1]:.1f} after; medians of {options.repeats}")
     missing = "was left out" if options.no_gmic else "is not installed here: nothing is compared with it"
     print(f"G'MIC {version or missing}\n")
     tables = [make(found) for make in (machine_table, network_table, ratio_table, job_table, flats_table, start_table)]
     print("\n\n".join([*tables, target_table(promised)]))
-    text = json.dumps(found)
-    print(f"\n{text}")
-    if options.out is not None:
-        options.out.write_text(text + "\n", encoding="utf-8")
+    print()
+    publish(found, options.out)
     return 0
 
 

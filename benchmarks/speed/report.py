@@ -6,6 +6,8 @@ from typing import Any
 
 from benchmarks.speed.gmic import GMIC_SECONDS
 from benchmarks.speed.machine import COPIES
+from benchmarks.targets import Target
+from training.evaluation.tables import Table
 
 NETWORK_TITLES = {
     "network": "default",
@@ -22,15 +24,12 @@ GMIC_TITLES = {"gmic_smart": "G'MIC smart colouring", "gmic_propagation": "G'MIC
 BASE, MIDDLE, LARGE, HUGE = "512x512", "1024x1024", "2480x3508", "4960x7016"
 
 Numbers = dict[str, Any]
-Target = tuple[str, str, bool | None]
-"""What is promised, what was measured, and whether it holds; None where it was not measured."""
 Limit = tuple[str, float | None, float, str]
 """What is promised, the number that was measured or None, the most that it may be, and the number's format."""
 
 
 def _table(head: list[str], body: list[list[str]]) -> str:
-    align = ["---"] + ["---:"] * (len(head) - 1)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, align, *body])
+    return Table(head, body).markdown()
 
 
 def _milliseconds(seconds: float) -> str:
@@ -234,9 +233,3 @@ def targets(found: Numbers) -> list[Target]:
     share = row["gflop"] / row["seconds"] / found["rates"]["sgemm_gflops"]
     out.append(("network at >= 45 % of the sgemm rate", f"{share:.0%}", share >= 0.45))
     return out
-
-
-def target_table(found: list[Target]) -> str:
-    """As Markdown."""
-    words = {True: "yes", False: "**no**", None: "-"}
-    return _table(["target", "measured", "holds"], [[what, seen, words[ok]] for what, seen, ok in found])

@@ -44,39 +44,29 @@ from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.models.checkpoint import find_weights, load_model
 from engine.pipeline import Pipeline
-from training.evaluation.changes import NUMBERS, WITHIN, change_table, compare_relative, percent
+from training.evaluation.catalogue import METRICS
+from training.evaluation.changes import WITHIN, change_table, compare_relative, percent
 from training.evaluation.heldout import list_pictures, load_picture, varied
 from training.evaluation.measure import Facts, Judges, Panel, judge, measure_masked
 from training.evaluation.statistics import Spread
 from training.evaluation.tables import (
     Rows,
     Table,
-    chroma_ratio,
     clean,
+    columns,
     counts_of,
     mean,
-    mean_column,
     method_table,
     number,
     select,
-    stroke_column,
 )
 
 NAME = "stablepaint"
 REPEATED = 3
 """Pictures that are coloured twice to compare their bytes."""
 AREAS = ("unhinted", "hinted", "strokes")
-COLUMNS = (
-    mean_column("ΔE00", "difference"),
-    mean_column("with ink", "difference_with_ink"),
-    mean_column("PSNR", "psnr"),
-    mean_column("MS-SSIM", "ms_ssim", 3),
-    stroke_column("strokes median", 50),
-    stroke_column("strokes p95", 95),
-    mean_column("bleeding, hinted", "bleeding_hinted", 1, "%"),
-    ("chroma ratio", lambda rows, _: number(chroma_ratio(rows))),
-    mean_column("s / picture", "seconds"),
-)
+_NAMES = ("difference", "difference_with_ink", "psnr", "ms_ssim", "strokes_median", "strokes_p95")
+COLUMNS = columns((*_NAMES, "bleeding_hinted", "chroma", "seconds"))
 HELD = [
     (mine, theirs)
     for few in (FEW, SOME)
@@ -136,7 +126,7 @@ def step_targets(changes: Rows) -> list[Target]:
         if rows:
             far = max(rows, key=lambda r: r["furthest"])
             key = max(far["changes"], key=lambda k: abs(far["changes"][k]))
-            seen = f"{percent(far['changes'][key])} ({NUMBERS[key][0]}, {far['hints']} hints); "
+            seen = f"{percent(far['changes'][key])} ({METRICS[key].title}, {far['hints']} hints); "
             seen += f"worst {percent(max(r['worst'] for r in rows), signed=False)}"
             what = f"{mine}: every mean within {WITHIN:.0%} of {theirs}'s"
             out.append((what, seen, far["furthest"] <= WITHIN))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.errors import ColorizeError
-from engine.imaging.files import writing
+from engine.imaging.files import reading, writing
 
 Pixels = NDArray[np.uint8]
 
@@ -92,7 +92,6 @@ def _packed(image: Image.Image) -> bytes:
     """A small JPEG of a picture, on white."""
     small = image.convert("RGBA")
     small.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-    ground = Image.new("RGBA", small.size, "white")
     file = io.BytesIO()
-    Image.alpha_composite(ground, small).convert("RGB").save(file, "JPEG", quality=90)
+    reading.on_white(small).save(file, "JPEG", quality=90)
     return file.getvalue()

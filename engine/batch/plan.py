@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ColorizeError
+from engine.system.files import atomic_write
 
 PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm")
 """Suffixes of what is taken for a picture in a folder; of two of the same name the first here counts."""
@@ -246,7 +247,5 @@ class Record:
     def tidy(self) -> None:
         """Write the record anew, a line for each picture that is still there."""
         lines = [json.dumps(e) for name, e in self._entries.items() if (self.path.parent / name).exists()]
-        temporary = self.path.with_suffix(".tmp")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), atomic_write(self.path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            temporary.replace(self.path)

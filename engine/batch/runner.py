@@ -17,7 +17,7 @@ from engine import __version__
 from engine.batch.contact_sheet import Sheet
 from engine.batch.plan import Frame, Record, clashes, fingerprint
 from engine.batch.service import Service
-from engine.errors import ColorizeError, check_size, draws_no_lots
+from engine.errors import ColorizeError, check_size, does_not_sample
 from engine.imaging.files import reading, writing
 from engine.protocol import Buffer, Event, Message, digest
 from engine.protocol.settings import SAMPLING, JobSettings
@@ -198,7 +198,7 @@ class Batch:
         check_size(self._wanted.settings.size, name, found["min_size"], found["max_size"])
         sampling = self._wanted.settings.changed(SAMPLING)
         if sampling and not found["stochastic"]:
-            raise draws_no_lots(name, list(sampling))
+            raise does_not_sample(name, list(sampling))
         return {**found, "asked": name}
 
     def _sort(self) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +16,9 @@ from engine import DEFAULT_MODEL
 from engine.cli.options import job_settings
 from engine.errors import ColorizeError
 from engine.protocol.settings import SAMPLING
+from engine.system.device import DEVICES
+from engine.system.process import on_signals
+from engine.system.progress import ProgressBar, in_time
 
 if TYPE_CHECKING:
     from engine.batch.plan import Frame
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from engine.protocol.settings import JobSettings
 
 FAILED, STOPPED = 1, 130
-BAR = 24
-"""Characters of the progress bar."""
-RECENT = 12
-"""Pictures by which the rest of the time is guessed."""
 SHEET = "contact-sheet.png"
 ADDRESS = click.Path(path_type=Path)
 
@@ -41,7 +37,7 @@ ADDRESS = click.Path(path_type=Path)
 @click.option("--context", type=ADDRESS, help="The picture as painted so far: a file or a folder.")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `engine models`.")
 @job_settings(without=["variations"])
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option("--layers", type=ADDRESS, metavar="DIR", help="Also write the layers, a folder there for each.")
 @click.option("-o", "--output", type=ADDRESS, required=True, metavar="DIR", help="Folder for the pictures.")
 @click.option("--format", "form", type=click.Choice(["png", "webp", "jpg"]), default="png", show_default=True)
@@ -87,7 +83,7 @@ def batch(
     progress = Progress(silent=quiet or as_json)
     stopped, brake = False, Brake()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(brake.listening())
+        stack.enter_context(on_signals(brake.pull))
         progress.note("looking for the engine")
         service = stack.enter_context(contextlib.closing(Service(weights, device)))
         wanted = Wanted(model, settings, overwrite)
@@ -135,19 +131,6 @@ class Brake:
         self._held = self._asked = False
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Turn the signals into KeyboardInterrupt."""
-        numbers = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, n)]
-        # What is ignored on purpose (nohup) stays so.
-        numbers = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._pull) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Put it off until the end of the block."""
         self._held = True
@@ -158,88 +141,38 @@ class Brake:
         if self._asked:
             raise KeyboardInterrupt
 
-    def _pull(self, *_: object) -> None:
+    def pull(self, *_: object) -> None:
+        """Handle a signal."""
         self._asked = True
         if not self._held:
             raise KeyboardInterrupt
 
 
-class Progress:
-    """A bar with the time that is left on a terminal, a plain line per picture elsewhere; all on stderr."""
+class Progress(ProgressBar):
+    """A bar on a terminal, a plain line per picture elsewhere."""
 
-    def __init__(self, *, silent: bool) -> None:
-        self.silent, self.bar = silent, sys.stderr.isatty() and not silent
-        self._total = self._over = 0
-        self._ends: deque[float] = deque(maxlen=RECENT)
-        self._left = 0
-        self._width = 0
+    _total = _over = 0
 
     def begin(self, total: int, left: int) -> None:
         """So many drawings, of which so many are not done yet."""
-        self._total, self._left, self._over = total, left, total - left
+        self._total, self._over = total, total - left
         if self._over:
             self.note(f"{self._over} of {total} are done already")
 
     def done(self, frame: Frame, seconds: float) -> None:
         """One is coloured."""
-        self._over, self._left = self._over + 1, self._left - 1
-        self._ends.append(time.monotonic())
-        self._show(f"{frame.output} ({seconds:.1f} s{self._rest()})", f"{frame.output.name}{self._rest()}")
+        self._over += 1
+        self(f"{frame.output.name} ({seconds:.1f} s)", self._over, self._total, each=True)
 
     def failed(self, frame: Frame, error: ColorizeError) -> None:
         """One came to nothing; this is told even when silent."""
-        self._over, self._left = self._over + 1, self._left - 1
+        self._over += 1
         cause = error.cause if str(frame.lineart) in error.cause else f"{frame.lineart}: {error.cause}"
-        self.close()
-        click.echo(f"failed: {cause}; {error.remedy}", err=True)
-        if self.bar:
-            self._show("", frame.lineart.name)
+        self.say(f"failed: {cause}; {error.remedy}", always=True)
 
     def note(self, text: str) -> None:
         """A remark."""
-        if not self.silent:
-            self.close()
-            click.echo(text, err=True)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.bar and self._width:
-            click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
-            self._width = 0
-
-    def _rest(self) -> str:
-        """How long it still takes; empty while nobody can know."""
-        # The first one waits for the model, so it does not count.
-        if len(self._ends) < 2 or not self._left:
-            return ""
-        each = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
-        return f", {in_time(each * self._left)} left"
-
-    def _show(self, line: str, short: str) -> None:
-        if self.silent:
-            return
-        if not self.bar:
-            click.echo(f"{self._over}/{self._total} {line}", err=True)
-            return
-        done = BAR * self._over // max(self._total, 1)
-        text = f"[{'#' * done}{'-' * (BAR - done)}] {self._over}/{self._total} {short}"[: _columns()]
-        click.echo("\r" + text + " " * max(0, self._width - len(text)), nl=False, err=True)
-        self._width = len(text)
-
-
-def _columns() -> int:
-    try:
-        return max(20, (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1)
-    except (OSError, ValueError):
-        return 79
-
-
-def in_time(seconds: float) -> str:
-    """A time in words: 40 s, 12 min, 3 h 5 min."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+        self.say(text)
 
 
 def _in_words(outcome: Outcome, stopped: bool, output: Path, seconds: float) -> str:

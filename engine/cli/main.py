@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
+import os
 import sys
 import time
 import traceback
@@ -20,7 +20,9 @@ from engine.cli.batch import register_batch
 from engine.cli.options import job_settings
 from engine.cli.service import register
 from engine.errors import ColorizeError, check_size
-from engine.system.process import building, leave, yield_cores
+from engine.system.device import DEVICES, choose_device, is_out_of_memory
+from engine.system.process import building, leave, on_signals, yield_cores
+from engine.system.progress import ProgressBar
 
 if TYPE_CHECKING:
     from engine.models.checkpoint import LoadedModel
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 FAILED, WRONG_USE, STOPPED = 1, 2, 130
 """Exit codes besides 0; 130 is what shells give for Ctrl-C."""
-BAR = 24
-"""Characters of the progress bar."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -75,8 +75,7 @@ def explain(failure: Exception) -> tuple[ColorizeError, int]:
     if isinstance(failure, ColorizeError):
         error = ColorizeError(*(" ".join(t.split()) for t in (failure.cause, failure.remedy)))
         return error, WRONG_USE if failure.wrong_use else FAILED
-    # torch says it with a RuntimeError, OpenCV with its own error.
-    if isinstance(failure, MemoryError) or "out of memory" in text.lower() or "allocate" in text.lower():
+    if is_out_of_memory(failure):
         return ColorizeError("there is not enough memory", "close other programs or use a smaller picture or --size"), 1
     return ColorizeError(f"{type(failure).__name__}: {text}", "this is a bug: report it with the output of --debug"), 1
 
@@ -108,11 +107,8 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
     Raised at once it could come in the middle of a lock of torch's threads, which breaks them.
     """
     asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
-    try:
+    with on_signals(lambda number, _: asked.append(number), ["SIGINT"]):
         yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @main.command()
@@ -123,7 +119,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `engine models`.")
 @weights_option
 @job_settings()
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option("--layers", type=click.Path(path_type=Path), metavar="DIR", help="Also write each layer as PNG there.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Picture to write.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -149,7 +145,7 @@ def colorize(
     """
     from engine.cli.outputs import Targets
 
-    progress = Progress(silent=quiet or as_json)
+    progress = ProgressBar(silent=quiet or as_json)
     targets = Targets.of(output, layers, settings.variations)
     targets.check([p for p in (lineart, hints, mask, context) if p is not None])
     started = time.perf_counter()
@@ -247,29 +243,6 @@ def doctor(context: click.Context, weights: Path | None, as_json: bool) -> None:
         context.exit(FAILED)
 
 
-class Progress:
-    """A bar on a terminal, a plain line per stage elsewhere, nothing when silent; all on stderr."""
-
-    def __init__(self, *, silent: bool) -> None:
-        self.silent, self.bar, self.stage = silent, sys.stderr.isatty(), ""
-
-    def __call__(self, stage: str, step: int, total: int) -> None:
-        """Show that ``step`` of ``total`` is done and ``stage`` comes next."""
-        if self.silent:
-            return
-        if self.bar:
-            done = BAR * step // max(total, 1)
-            click.echo(f"\r[{'#' * done}{'-' * (BAR - done)}] {stage:<20}", nl=False, err=True)
-        elif stage != self.stage:
-            click.echo(stage, err=True)
-        self.stage = stage
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.bar and self.stage:
-            click.echo("\r" + " " * (BAR + 24) + "\r", nl=False, err=True)
-
-
 def peak_memory_mb() -> float | None:
     """The most memory this process has held so far, in MB; None where the system does not tell (Windows)."""
     try:
@@ -297,7 +270,7 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _sampling_report(pipeline: Pipeline, job: Job) -> dict[str, Any]:
-    """With what a model that draws lots has drawn; empty for others."""
+    """With what a model that samples has drawn; empty for others."""
     sampling = pipeline.sampling(job)
     if sampling is None:
         return {}
@@ -306,13 +279,13 @@ def _sampling_report(pipeline: Pipeline, job: Job) -> dict[str, Any]:
 
 def _load(model: str, weights: Path | None, size: int | None, device: str) -> tuple[LoadedModel, str]:
     """Import torch, check what only it and the weights can tell, and load the model."""
-    import torch
-
+    # Some steps are not made for Apple's devices; torch is told before it comes.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     from engine.models.checkpoint import describe, find_weights, load_model
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ColorizeError("torch finds no CUDA device here", "use --device cpu, or run `engine doctor`")
-    on = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    on, _ = choose_device(device)
+    if device not in ("auto", on):
+        raise ColorizeError(f"torch finds no {device.upper()} device here", "use --device cpu, or run `engine doctor`")
     path = find_weights(model, weights)
     descriptor = describe(path)
     check_size(size, descriptor.name, descriptor.min_size, descriptor.max_size)

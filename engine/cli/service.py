@@ -16,8 +16,10 @@ from typing import Any
 import click
 
 from engine.errors import ColorizeError
+from engine.system.device import DEVICES
+from engine.system.process import on_signals
 
-PATIENCE = 10.0
+END_SECONDS = 10.0
 """Seconds an engine has to end."""
 SECONDS = click.FloatRange(min=0, min_open=True)
 
@@ -34,7 +36,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     metavar="SECONDS",
     help="Free the model's memory after so long without a job.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 def serve(
     listen: str | None,
     parent_pid: int | None,
@@ -84,13 +86,8 @@ def _signals() -> Iterator[list[str]]:
     def note(number: int, _: FrameType | None) -> None:
         asked.append(f"it got {signal.Signals(number).name}")
 
-    numbers = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, n)]
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
+    with on_signals(note):
         yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say(text: str, about: dict[str, Any], *, as_json: bool) -> None:
@@ -151,7 +148,7 @@ def stop(as_json: bool) -> None:
     pid = connection.pid
     if lifecycle.ask(connection, "shutdown", wait=2.0) is None:
         _end_by_force(pid)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + END_SECONDS
     while pid_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     if pid_alive(pid):

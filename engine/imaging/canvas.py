@@ -54,7 +54,7 @@ class Frame:
 
 
 def mask_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Bounding box ``(top, left, bottom, right)``, ends exclusive, of a mask with at least one pixel set."""
+    """Bounding box ``(top, left, bottom, right)``, ends exclusive, of an HxW mask with at least one pixel set."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
 
@@ -90,17 +90,17 @@ def _resize(array: NDArray[Any], height: int, width: int, growing: int) -> NDArr
 
 
 def resize_picture(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize a float or uint8 picture: area mean where it shrinks, bicubic where it grows (floats are not clipped)."""
+    """Resize HxW or HxWxC, float or uint8: area mean to shrink, bicubic to grow (floats are not clipped)."""
     return _resize(array, height, width, cv2.INTER_CUBIC)
 
 
 def resize_coverage(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize coverage or premultiplied colour: area mean where it shrinks, bilinear where it grows."""
+    """Resize HxW or HxWxC coverage or premultiplied colour: area mean where it shrinks, bilinear where it grows."""
     return _resize(array, height, width, cv2.INTER_LINEAR)
 
 
 def resize_labels(labels: NDArray[np.int32], height: int, width: int) -> NDArray[np.int32]:
-    """Resize labels to the nearest pixel centre."""
+    """Resize HxW integer labels to the nearest pixel centre."""
     if labels.shape[:2] == (height, width):
         return labels
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
@@ -134,7 +134,7 @@ def highest_of_four(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def pad_to(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Repeat the last row and column until the array is height x width."""
+    """Repeat the last row and column of HxW or HxWxC until it is height x width."""
     down, right = height - array.shape[0], width - array.shape[1]
     if not down and not right:
         return array

@@ -63,7 +63,7 @@ preview, made when it is called, is one small picture per seed, Bx3xhxw in [-1, 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model that draws lots is to do it. ``Descriptor.sampling`` fills in the model's own defaults.
+    """How a model that samples is to do it. ``Descriptor.sampling`` fills in the model's own defaults.
 
     Attributes:
         seeds: one picture each; the same seed gives the same picture of the same inputs.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
-import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from engine import DEFAULT_MODEL
 from engine.errors import ColorizeError
 from engine.models.base import Descriptor
 from engine.models.registry import ARCHITECTURES, parse_config
+from engine.system.files import atomic_write
 from engine.system.folders import user_data_folder
 
 FORMAT_VERSION = "1"
@@ -76,17 +78,32 @@ def list_weights(explicit: Path | None = None) -> list[Path]:
     return [found[name] for name in sorted(found, key=lambda name: name != DEFAULT_MODEL)]
 
 
+@contextlib.contextmanager
+def _opened(path: Path, remedy: str = _REMEDY) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as f:
+            yield f
+    except (SafetensorError, OSError, ValueError) as e:
+        raise ColorizeError(f"the weights {path} cannot be read ({str(e).splitlines()[0]})", remedy) from e
+
+
+def read_header(path: Path, remedy: str = _REMEDY) -> dict[str, str]:
+    """Read the metadata of any safetensors file.
+
+    Raises:
+        ColorizeError: not one, or truncated; with this remedy.
+    """
+    with _opened(path, remedy) as f:
+        return dict(f.metadata() or {})
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Read a file's metadata without its tensors.
 
     Raises:
         ColorizeError: not a safetensors file, truncated, or not one of ours.
     """
-    try:
-        with safe_open(path, framework="pt") as f:
-            metadata = dict(f.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as e:
-        raise ColorizeError(f"the weights {path} cannot be read ({str(e).splitlines()[0]})", _REMEDY) from e
+    metadata = read_header(path)
     if metadata.get("architecture") not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ColorizeError(
@@ -153,24 +170,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ColorizeError: truncated or damaged.
     """
-    try:
-        with safe_open(path, framework="pt") as f:
-            return {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118 (safe_open is no dict)
-    except (SafetensorError, OSError, ValueError) as e:
-        raise ColorizeError(f"the weights {path} cannot be read ({str(e).splitlines()[0]})", _REMEDY) from e
+    with _opened(path) as f:
+        return {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118 (safe_open is no dict)
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors and metadata atomically: a reader sees the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with atomic_write(path) as temporary:
         save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary, metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_model(

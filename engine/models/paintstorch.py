@@ -1,7 +1,7 @@
 """PaintsTorch: colour from lineart and hint strokes alone, in two configurations.
 
 ``PaintsCompactConfig`` is ``stenciltorch.Compact`` without the inputs of in-painting. ``PaintsTorch`` is the first
-generator of the thesis (method section 2): a U-Net on the lineart, hints joined at 1/4, local features at 1/16.
+generator of the thesis: a U-Net on the lineart, hints joined at 1/4, local features at 1/16.
 """
 
 from __future__ import annotations
@@ -57,13 +57,7 @@ class PaintsTorch(nn.Module):
         self.local = build_features(config, config.features)
 
     def forward(self, inputs: ModelInputs, features: Tensor | None = None) -> ModelOutputs:
-        """Colour a batch; mask and context are not looked at.
-
-        Args:
-            inputs: the batch.
-            features: BxFx(H/16)x(W/16) local features when the configuration has them. Without, the model's own network
-                computes them of the lineart; zeros stand in where it has none.
-        """
+        """Colour a batch; mask and context are not looked at. For ``features`` see ``stenciltorch.Thesis``."""
         code, skips = self.encoder(inputs.lineart, inputs.hints)
         features = joining_features(code, self.config.features, self.local, inputs.lineart, features)
         shaded = self.decoder(code, features, skips)

@@ -1,4 +1,4 @@
-"""StablePaint: latent diffusion that starts from a good guess (method section 4).
+"""StablePaint: latent diffusion that starts from a good guess.
 
 Three networks: a VAE between pictures and small latent maps (``vae``), a context encoder that guesses the
 illustration's latent c from lineart, hints, mask and known pixels, and a denoiser (``denoiser``) that draws how the
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.models.base import ModelInputs, ModelOutputs, Sampling
-from engine.models.components.blocks import ResidualBlock
+from engine.models.components.blocks import Foldable, ResidualBlock
 from engine.models.components.denoiser import Denoiser, zero
 from engine.models.components.hint_prior import flood_hints
 from engine.models.components.vae import CELL, Vae
@@ -112,7 +112,7 @@ class ContextEncoder(nn.Module):
         return guess
 
 
-class StablePaint(nn.Module):
+class StablePaint(Foldable):
     """The three networks together, stride 64."""
 
     def __init__(self, config: StablePaintConfig) -> None:
@@ -148,7 +148,7 @@ class StablePaint(nn.Module):
         return x - t.view(-1, 1, 1, 1).to(x.dtype) * velocity
 
     def paint(self, latent: Tensor) -> ModelOutputs:
-        """Decode a standardised latent."""
+        """Decode a standardised latent, BxCxhxw."""
         return ModelOutputs(*self.vae.decode(latent))
 
     def forward(self, inputs: ModelInputs) -> ModelOutputs:
@@ -156,15 +156,7 @@ class StablePaint(nn.Module):
         return self.sample(inputs, Sampling((0,) * inputs.lineart.shape[0]))
 
     def sample(self, inputs: ModelInputs, sampling: Sampling) -> ModelOutputs:
-        """Colour a batch, a picture per seed.
-
-        Args:
-            inputs: a batch of one, which is coloured once per seed, or of as many as there are seeds.
-            sampling: how.
-
-        Raises:
-            ValueError: neither one sample nor as many as seeds.
-        """
+        """Colour a batch, a picture per seed; see ``SamplingModel``."""
         return self.paint(self.draw(inputs, sampling))
 
     def draw(self, inputs: ModelInputs, sampling: Sampling) -> Tensor:
@@ -224,14 +216,6 @@ class StablePaint(nn.Module):
             return free + sampling.guidance * (with_hints(x, t) - free)
 
         return guided
-
-    def prepare_for_inference(self) -> None:
-        """Fold BatchNorm and lay the weights out for CPUs."""
-        self.eval()
-        for module in self.modules():
-            if isinstance(module, ResidualBlock):
-                module.fold()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Noise:

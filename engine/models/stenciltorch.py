@@ -1,7 +1,7 @@
 """StencilTorch: hint-guided in-painting of line art, in two configurations.
 
 ``Compact`` is the default: a small U-Net made for CPUs that starts from the flooded hints (``hint_prior``) and gives a
-flat and a shaded picture. ``Thesis`` is the generator of the thesis (method sections 2 and 3): a U-Net with ResNeXt
+flat and a shaded picture. ``Thesis`` is the generator of the thesis: a U-Net with ResNeXt
 decoder stages, optional local features, and a guide decoder that rebuilds the flat picture from the 1/16 code.
 """
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.models.base import ModelInputs, ModelOutputs
+from engine.models.components.blocks import Foldable
 from engine.models.components.blocks import ResidualBlock as ResidualBlock
 from engine.models.components.hint_prior import CHANNELS as PRIOR_CHANNELS
 from engine.models.components.hint_prior import Flood, flood_hints
@@ -95,7 +96,7 @@ def _join(skip: Tensor, below: Tensor) -> Tensor:
     return F.relu(F.interpolate(below, scale_factor=2.0).add_(skip), inplace=True)
 
 
-class Compact(nn.Module):
+class Compact(Foldable):
     """The default network: about 4.1 million parameters, stride 32.
 
     The flat picture is ``own + gate * (prior - own)``: where strokes decide, the network only has to open the gate, and
@@ -158,14 +159,6 @@ class Compact(nn.Module):
             gate = torch.sigmoid(out[:, 3:4]) * (prior[:, 4:5] > 0).to(own.dtype)
             flat = own + gate * (prior[:, :3] - own)
         return ModelOutputs(flat, flat + out[:, 4:7])
-
-    def prepare_for_inference(self) -> None:
-        """Fold BatchNorm and lay the weights out for CPUs."""
-        self.eval()
-        for module in self.modules():
-            if isinstance(module, ResidualBlock):
-                module.fold()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 Skips = tuple[Tensor, Tensor, Tensor, Tensor]

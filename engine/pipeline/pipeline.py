@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import check_size, draws_no_lots
+from engine.errors import check_size, does_not_sample
 from engine.imaging.canvas import Frame, choose_frame, resize_labels
-from engine.imaging.layers.flats import Flats, Moments, Segments, Sight, find_segments, make_flats
+from engine.imaging.layers.flats import Flats, Moments, Prediction, Segments, find_segments, make_flats
 from engine.imaging.layers.painting import paint_layers
 from engine.imaging.layers.shading import shading_field
 from engine.imaging.strokes import collect_strokes, flood_strokes
@@ -26,7 +26,7 @@ from engine.pipeline.drawing import Drawing, find_drawing
 from engine.pipeline.inputs import model_inputs
 from engine.pipeline.job import Job, Layers, check_job
 from engine.pipeline.progress import Progress, Track
-from engine.pipeline.views import View, cut, glimpse, unit
+from engine.pipeline.views import View, cut, preview_of, unit
 from engine.protocol.limits import MAX_SEED
 from engine.protocol.settings import SAMPLING
 
@@ -92,7 +92,7 @@ class Pipeline:
             lean = 1.0 if sampling is None else 1.0 - sampling.strength / 2
             for place, view in enumerate(views):
                 track("flats", track.drawn + 2 + 2 * place)
-                flats = make_flats(segments.result(), view.sight, moments, split=split, lean=lean)
+                flats = make_flats(segments.result(), view.prediction, moments, split=split, lean=lean)
                 track("shading", track.drawn + 3 + 2 * place)
                 field = self.shading(flats, view.change, paper, job.settings.shading)
                 smooth = job.lineart[frame.window] if job.settings.edges == "smooth" else None
@@ -102,7 +102,7 @@ class Pipeline:
         return results
 
     def sampling(self, job: Job) -> Sampling | None:
-        """How the model is to draw lots; None for one that does not.
+        """How the model is to sample; None for one that does not.
 
         Raises:
             ColorizeError: something is asked that is not for this model.
@@ -112,7 +112,7 @@ class Pipeline:
             seeds = tuple((asked.seed + i) % (MAX_SEED + 1) for i in range(asked.variations))
             return descriptor.sampling(seeds, asked.strength, asked.steps, asked.guidance)
         if asked.changed(SAMPLING):
-            raise draws_no_lots(descriptor.name, list(asked.changed(SAMPLING)))
+            raise does_not_sample(descriptor.name, list(asked.changed(SAMPLING)))
         return None
 
     def frame(self, job: Job) -> Frame:
@@ -158,7 +158,7 @@ class Pipeline:
             if look is not None:
                 factor = frame.padded_height // pictures.shape[-2]
                 for place, picture in enumerate(pictures):
-                    look(place, glimpse(cut(picture, frame, factor), job.mask, frame), frame)
+                    look(place, preview_of(cut(picture, frame, factor), job.mask, frame), frame)
 
         network = self.model.network
         with torch.inference_mode():
@@ -176,8 +176,8 @@ class Pipeline:
             known = cut(-F.max_pool2d(-inputs.known, factor)[0], frame, factor)[..., 0] > 0
         views = []
         for flat, shaded in zip(outputs.flat, outputs.shaded, strict=True):
-            sight = Sight(unit(cut(flat, frame, factor)), paper > 0.6, context, known)
-            views.append(View(cut((shaded - flat) / 2, frame, factor), sight))
+            prediction = Prediction(unit(cut(flat, frame, factor)), paper > 0.6, context, known)
+            views.append(View(cut((shaded - flat) / 2, frame, factor), prediction))
         return views, paper
 
     def segments(self, job: Job, frame: Frame) -> Segments:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.imaging.canvas import Frame, resize_coverage
-from engine.imaging.layers.flats import Sight
+from engine.imaging.layers.flats import Prediction
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class View:
 
     Attributes:
         change: hxwx3, what it adds to its flat picture, change of sRGB in [-1, 1].
-        sight: what the flats need.
+        prediction: what the flats need.
     """
 
     change: NDArray[np.float32]
-    sight: Sight
+    prediction: Prediction
 
 
 def cut(picture: Tensor, frame: Frame, factor: int) -> NDArray[np.float32]:
@@ -36,11 +36,11 @@ def cut(picture: Tensor, frame: Frame, factor: int) -> NDArray[np.float32]:
 
 
 def unit(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From [-1, 1] to [0, 1]."""
+    """From [-1, 1] to [0, 1], of any shape."""
     return np.asarray(np.clip((picture + 1) / 2, 0, 1), np.float32)
 
 
-def glimpse(picture: NDArray[np.float32], mask: NDArray[np.uint8] | None, frame: Frame) -> NDArray[np.uint8]:
+def preview_of(picture: NDArray[np.float32], mask: NDArray[np.uint8] | None, frame: Frame) -> NDArray[np.uint8]:
     """The model's picture of the frame, hxwx3 in [-1, 1], as RGBA, alpha 0 outside the mask."""
     h, w = picture.shape[:2]
     colour = np.rint(np.ascontiguousarray(unit(picture)) * 255).astype(np.uint8)

@@ -16,7 +16,7 @@ from pathlib import Path
 import zmq
 
 from .connection import Connection, FolderError, connection_file, pid_alive, read_connection
-from .events import PASSING, Event, Mailbox
+from .events import LOST, PASSING, Event, Mailbox
 from .messages import PROTOCOL, Buffer, Message, ProtocolError, decode, encode
 from .payload import Request, prepare
 from .requests import Ledger
@@ -106,7 +106,7 @@ class Loop:
                     # Nothing may end the thread silently: begin again with fresh sockets.
                     self._connection, self._signature = None, None
                     with contextlib.suppress(Exception):
-                        self._close_link(f"the client failed ({type(e).__name__}: {e})")
+                        self._close_link("client_failed", f"the client failed ({type(e).__name__}: {e})")
                     time.sleep(LOOK_EVERY)
         finally:
             if self._link is not None:
@@ -169,11 +169,11 @@ class Loop:
             # A number that never lived here belongs to another name space (a sandbox), so it says nothing.
             alive = pid_alive(self._link.connection.pid)
             if self._pid_seen and not alive:
-                self._close_link("the engine's process has ended")
+                self._close_link("engine_ended")
             self._pid_seen = self._pid_seen or alive
 
     def _open_link(self, connection: Connection) -> None:
-        self._close_link("another engine has taken over")
+        self._close_link("engine_replaced")
         self._connection = connection
         self._pid_seen, self._refusal, self._told = pid_alive(connection.pid), None, False
         if connection.protocol != PROTOCOL:
@@ -192,7 +192,7 @@ class Loop:
             # AttributeError: a libzmq without CURVE.
             self._refuse("bad_endpoint", f"the engine's address cannot be used ({e})", "start the engine again")
 
-    def _close_link(self, reason: str) -> None:
+    def _close_link(self, code: str, reason: str = "") -> None:
         for channel in CHANNELS:
             self._drain(channel)
         link, self._link = self._link, None
@@ -201,7 +201,7 @@ class Loop:
         link.close()
         for channel in CHANNELS:
             self._lose(channel)
-        self._say("lost", reason)
+        self._say("lost", code, reason)
 
     def _refuse(self, code: str, message: str, hint: str) -> None:
         """No talking to this engine: end what waits, and what comes until there is another."""
@@ -209,21 +209,22 @@ class Loop:
         if self._link is not None:
             self._link.close()
             self._link = None
-        self._say("lost", message)
+        self._say("lost", code, message)
         for request in list(self._ledger.pending.values()):
             self._ledger.fail(request, *self._refusal)
         for channel in CHANNELS:
             self._lose(channel)
 
-    def _say(self, state: str, reason: str = "") -> None:
-        if state == self.mailbox.state or (state == "lost" and not reason):
+    def _say(self, state: str, code: str = "", reason: str = "") -> None:
+        if state == self.mailbox.state:
             return
         if state == "lost" and self.mailbox.state == "connecting" and self._refusal is None:
             return
-        self._tell(state, reason)
+        self._tell(state, code, reason or LOST.get(code, ""))
 
-    def _tell(self, state: str, reason: str) -> None:
-        self.mailbox.put(Event("state", "", Message("state", {"state": state, "reason": reason}), state))
+    def _tell(self, state: str, code: str, reason: str) -> None:
+        body = {"state": state, "code": code, "reason": reason}
+        self.mailbox.put(Event("state", "", Message("state", body), state))
 
     @property
     def _ready(self) -> bool:
@@ -244,7 +245,7 @@ class Loop:
         if link.up["control"] and now - self._pinged >= every and link.send("control", encode(ping)):
             self._pinged = now
         if self._ready and now - self._heard > SILENCE:
-            self._say("lost", "the engine does not answer")
+            self._say("lost", "engine_silent")
 
     def _lose(self, channel: str) -> None:
         """A socket broke: what it carried may be lost with it."""
@@ -361,10 +362,10 @@ class Loop:
                     continue
                 self._drain(channel)
                 self._lose(channel)
-                self._say("lost", "the connection broke")
+                self._say("lost", "connection_broken")
                 if change == REFUSED and not self._told:
                     self._told = True
-                    self._tell(self.mailbox.state, "the engine refused the connection: it has other keys")
+                    self._tell(self.mailbox.state, "refused", "the engine refused the connection: it has other keys")
 
     def _drain(self, channel: str, most: int = sys.maxsize) -> None:
         """Hear what has arrived. Before a loss is dealt with: an answer that came in time counts."""

@@ -68,7 +68,8 @@ class Connection:
 
 
 def _default_folder() -> Path:
-    # The same folders as for weights and settings; repeated here because this package stands alone.
+    # The same folders as for weights and settings; repeated here, as is writing whole or not at all below, because this
+    # package is bundled into Krita, whose Python has the standard library alone.
     if os.environ.get("COLORIZE_RUNTIME"):
         return Path(os.environ["COLORIZE_RUNTIME"])
     if sys.platform == "win32":
@@ -209,7 +210,7 @@ def remove_connection(session: str, path: Path | None = None) -> None:
 
 
 def pid_alive(pid: int) -> bool:
-    """Whether a process of that number runs; a dead one that its parent has not yet buried (a zombie) does not."""
+    """Whether a process of that number runs; a dead one that its parent has not yet reaped (a zombie) does not."""
     if pid <= 0:
         return False
     if sys.platform == "win32":

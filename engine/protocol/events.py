@@ -16,6 +16,13 @@ MAX_EVENTS = 10000
 MAX_WAITING = 512 * 1024 * 1024
 """Bytes of pixels waiting for the caller or expected from the engine; with more, no further jobs are sent to it."""
 STATES_KEPT = 16
+LOST = {
+    "engine_ended": "the engine's process has ended",
+    "engine_silent": "the engine does not answer",
+    "connection_broken": "the connection broke",
+    "engine_replaced": "another engine has taken over",
+}
+"""Codes of the state ``lost``, and what they mean. An engine that is refused has the code of the refusal instead."""
 PASSING = ("accepted", "progress", "preview")
 """Kinds of which only the newest of a job matters; of previews the newest of each variation."""
 

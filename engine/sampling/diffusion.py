@@ -68,7 +68,7 @@ def ddim(
     kept: Kept | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Sample with DDIM (Song et al. 2021): the next step may be any earlier one.
+    """Sample BxCxHxW with DDIM (Song et al. 2021): the next step may be any earlier one.
 
     Args:
         denoise: knows the target, on the straight path.
@@ -108,7 +108,7 @@ def ddpm(
     kept: Kept | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Sample with DDPM (Ho et al. 2020): every step from ``first`` down to and including 1, by the posterior.
+    """Sample BxCxHxW by DDPM (Ho et al. 2020): every step from ``first`` down to and including 1, by the posterior.
 
     Takes what ``ddim`` takes. The mean of the posterior is (sqrt(a') beta x_0 + sqrt(1 - beta) (1 - a') u) / (1 - a),
     its variance beta (1 - a') / (1 - a), with a' of the step before.

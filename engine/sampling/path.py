@@ -39,13 +39,13 @@ class Kept:
     noise: Tensor
 
     def put(self, x: Tensor, t: float) -> Tensor:
-        """The sample at time ``t`` with the known part in place."""
+        """The BxCxHxW sample at time ``t`` with the known part in place."""
         known = (1 - t) * self.clean + t * self.noise
         return self.where * known + (1 - self.where) * x
 
 
 def keep(x: Tensor, t: float, kept: Kept | None) -> Tensor:
-    """Put what is known in place, if anything is."""
+    """Put what is known of BxCxHxW in place, if anything is."""
     return x if kept is None else kept.put(x, t)
 
 

@@ -13,7 +13,7 @@ from engine.sampling.path import Denoise, Kept, OnStep, keep
 def euler(
     denoise: Denoise, start: Tensor, times: Sequence[float], kept: Kept | None = None, on_step: OnStep | None = None
 ) -> Tensor:
-    """Follow the velocity in Euler's steps.
+    """Follow the velocity of BxCxHxW in Euler's steps.
 
     Args:
         denoise: knows the target.
@@ -36,7 +36,7 @@ def euler(
 def heun(
     denoise: Denoise, start: Tensor, times: Sequence[float], kept: Kept | None = None, on_step: OnStep | None = None
 ) -> Tensor:
-    """Follow the velocity in Heun's steps, of second order: two calls a step, one in the last (Karras et al. 2022).
+    """Follow the velocity of BxCxHxW by Heun, second order: two calls a step, one in the last (Karras et al. 2022).
 
     Takes what ``euler`` takes.
     """

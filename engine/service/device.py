@@ -22,6 +22,7 @@ from engine.pipeline import Cancelled, Job, Layers, Look, Pipeline, Progress
 from engine.protocol.messages import Buffer
 from engine.protocol.settings import JobSettings
 from engine.service.buffers import Pixels, coverage, paper, picture, strokes
+from engine.system.device import choose_device, cpu_may_do
 
 PIPELINES_KEPT = 2
 PAPERS_KEPT = 2
@@ -31,7 +32,7 @@ LARGE = 48_000_000
 
 
 @dataclass(frozen=True)
-class Wish:
+class JobRequest:
     """What a client wants of a job, checked.
 
     Attributes:
@@ -137,7 +138,9 @@ class Device:
             _ = pipeline.run(Job(line, hints), None, stop).shading
             self._warm.add(pipeline)
 
-    def run(self, wish: Wish, buffers: list[Buffer], progress: Progress, look: Look, stop: Callable[[], bool]) -> Done:
+    def run(
+        self, request: JobRequest, buffers: list[Buffer], progress: Progress, look: Look, stop: Callable[[], bool]
+    ) -> Done:
         """Do a job.
 
         Raises:
@@ -147,35 +150,35 @@ class Device:
             MemoryError: the CPU has not enough memory either.
         """
         started = time.perf_counter()
-        if (wish.model, self.kind) not in self._pipelines:
+        if (request.model, self.kind) not in self._pipelines:
             progress("loading", 0, 1)
         kind, note = self.kind, self.note
-        job = self._job(wish, buffers)
+        job = self._job(request, buffers)
         try:
-            results, size = self._colour(kind, wish, job, progress, look, stop)
+            results, size = self._colour(kind, request, job, progress, look, stop)
         except (RuntimeError, NotImplementedError) as e:
-            if kind == "cpu" or not _device_is_short(e):
+            if kind == "cpu" or not cpu_may_do(e):
                 raise
-            self._pipelines.pop((wish.model, kind), None)
+            self._pipelines.pop((request.model, kind), None)
             _give_back(kind)
             note = f"coloured on the CPU: {_why(kind, e)}"
             kind = "cpu"
-            results, size = self._colour(kind, wish, job, progress, look, stop)
-        sampling = self._pipelines[wish.model, kind].sampling(job)
-        seeds = [wish.settings.seed] if sampling is None else list(sampling.seeds)
+            results, size = self._colour(kind, request, job, progress, look, stop)
+        sampling = self._pipelines[request.model, kind].sampling(job)
+        seeds = [request.settings.seed] if sampling is None else list(sampling.seeds)
         layers = []
         while results:
             # What is not wanted of it goes.
             one = results.pop(0)
-            layers.append({name: np.asarray(getattr(one, name)) for name in wish.layers})
+            layers.append({name: np.asarray(getattr(one, name)) for name in request.layers})
         return Done(layers, seeds, time.perf_counter() - started, kind, size, note)
 
     def _colour(
-        self, kind: str, wish: Wish, job: Job, progress: Progress, look: Look, stop: Callable[[], bool]
+        self, kind: str, request: JobRequest, job: Job, progress: Progress, look: Look, stop: Callable[[], bool]
     ) -> tuple[list[Layers], int]:
-        pipeline = self._pipeline(wish.model, kind)
-        results = pipeline.vary(job, progress, stop, look if wish.preview else None)
-        return results, wish.settings.size or pipeline.model.descriptor.size
+        pipeline = self._pipeline(request.model, kind)
+        results = pipeline.vary(job, progress, stop, look if request.preview else None)
+        return results, request.settings.size or pipeline.model.descriptor.size
 
     def _pipeline(self, model: str, kind: str) -> Pipeline:
         found = self._pipelines.pop((model, kind), None)
@@ -187,16 +190,16 @@ class Device:
             self._pipelines.popitem(last=False)
         return found
 
-    def _job(self, wish: Wish, buffers: list[Buffer]) -> Job:
+    def _job(self, request: JobRequest, buffers: list[Buffer]) -> Job:
         by_role = {b.role: b for b in buffers}
         hints, mask, context = (by_role.get(role) for role in ("hints", "mask", "context"))
         return Job(
-            self._paper(by_role["lineart"], wish.drawing),
-            strokes(hints, wish.width, wish.height) if hints else None,
-            coverage(mask, wish.width, wish.height) if mask else None,
+            self._paper(by_role["lineart"], request.drawing),
+            strokes(hints, request.width, request.height) if hints else None,
+            coverage(mask, request.width, request.height) if mask else None,
             picture(context) if context else None,
-            wish.settings,
-            wish.drawing or None,
+            request.settings,
+            request.drawing or None,
         )
 
     def _paper(self, lineart: Buffer, drawing: str) -> NDArray[np.float32]:
@@ -208,22 +211,6 @@ class Device:
             while len(self._papers) > PAPERS_KEPT:
                 self._papers.popitem(last=False)
         return found
-
-
-def choose_device(wanted: str) -> tuple[str, str]:
-    """Choose where to run: ``cuda``, ``mps`` or ``cpu``, and a note where that is not what was asked for."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(kind for kind, ready in there.items() if ready), ""
-    if there.get(wanted):
-        return wanted, ""
-    return "cpu", f"coloured on the CPU: torch finds no {wanted} device here"
-
-
-def _device_is_short(failure: Exception) -> bool:
-    """Whether the CPU may manage what the device did not: it ran out of memory, or cannot do one of the steps."""
-    text = str(failure).lower()
-    return isinstance(failure, NotImplementedError) or "out of memory" in text or "alloc_failed" in text
 
 
 def _why(kind: str, failure: Exception) -> str:

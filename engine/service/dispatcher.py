@@ -30,7 +30,7 @@ LARGE = 128 * 1024**2
 log = logging.getLogger("engine.service.server")
 
 
-class Desk:
+class Dispatcher:
     """The queue and all that happens to a job; used by one thread.
 
     Args:
@@ -237,7 +237,7 @@ class Desk:
 
     def _worker_gone(self, said: dict[str, Any]) -> None:  # noqa: ARG002
         age = self.supervisor.age
-        became = self.supervisor.bury()
+        became = self.supervisor.discard()
         self.board.loaded = []
         task, self.queue.running = self.queue.running, None
         if task is not None:
@@ -293,13 +293,13 @@ class Desk:
             return
         self._stretched = max(self._stretched, offset)
         digests = [b.digest for b in task.buffers if b.role == "lineart"]
-        wish = asdict(request)
-        form = {key: wish.pop(key) for key in ("compress", "order", "trim")}
-        del wish["slot"]
+        asked = asdict(request)
+        form = {key: asked.pop(key) for key in ("compress", "order", "trim")}
+        del asked["slot"]
         # Clients make their digests themselves: a wrong one must not lead to another's drawing.
-        wish["drawing"] = f"{task.session}:{digests[0]}" if digests[0] else ""
+        asked["drawing"] = f"{task.session}:{digests[0]}" if digests[0] else ""
         task.buffers = []
-        message = {"do": "job", "job": task.number, "wish": wish, "form": form}
+        message = {"do": "job", "job": task.number, "request": asked, "form": form}
         self.supervisor.send({**message, "buffers": places, "room": task.room[0]})
 
     def _room(self, task: Task) -> tuple[tuple[int, int], int]:

@@ -318,7 +318,7 @@ class PixelCache:
 
 
 class Cancelled:
-    """Ids that were cancelled, for a while: a job may come later than the wish to cancel it, or once more."""
+    """Ids that were cancelled, for a while: a job may come later than the request to cancel it, or once more."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, str] = OrderedDict()

@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import stat
-import sys
 import tempfile
 import time
 from collections import deque
@@ -83,31 +82,13 @@ def starting(where: Path) -> Iterator[None]:
     Raises:
         ColorizeError: another one has been starting for too long.
     """
-    deadline = time.monotonic() + LOCK_WAIT
-    descriptor = os.open(where / "engine.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    from filelock import FileLock, Timeout
+
     try:
-        while not _lock(descriptor):
-            if time.monotonic() > deadline:
-                raise ColorizeError("another engine has been starting for a long time", "try again, or end it by hand")
-            time.sleep(0.05)
-        yield
-    finally:
-        os.close(descriptor)  # this gives the lock back too
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        with FileLock(where / "engine.lock", timeout=LOCK_WAIT, mode=0o600):
+            yield
+    except Timeout as e:
+        raise ColorizeError("another engine has been starting for a long time", "try again, or end it by hand") from e
 
 
 def ask(connection: Connection, kind: str, body: dict[str, Any] | None = None, wait: float = ANSWER) -> Message | None:

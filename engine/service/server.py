@@ -25,7 +25,7 @@ from engine.protocol.limits import MAX_PIXELS, MAX_SIDE
 from engine.protocol.messages import MAX_BUFFERS, PROTOCOL, Message, ProtocolError, decode
 from engine.service import jobs
 from engine.service.control import TICK, Board, Control, error_body
-from engine.service.dispatcher import Desk
+from engine.service.dispatcher import Dispatcher
 from engine.service.endpoints import Context, open_doors, read_frames, read_monitor
 from engine.service.lifecycle import Inbox, Parent
 from engine.service.outbox import Outbox
@@ -88,7 +88,7 @@ class Server:
             options.device, options.weights, folder, lambda number, said: self.inbox.put("worker", number, said)
         )
         self.outbox = Outbox(self.doors.jobs, self.session)
-        self.desk = Desk(self.board, self.outbox, self.supervisor)
+        self.dispatcher = Dispatcher(self.board, self.outbox, self.supervisor)
         self.control = Control(self.doors, self.board, self.inbox.put)
         self.parent = Parent(options.parent_pid) if options.parent_pid else None
         self._greeted: list[tuple[bytes, Message]] = []
@@ -130,13 +130,13 @@ class Server:
         while not self._asked:
             poller.poll(TICK)
             # Nothing that comes from outside may end the engine.
-            for step in (self._take, self._take_inbox, self._look_around, self.desk.dispatch, self._tell):
+            for step in (self._take, self._take_inbox, self._look_around, self.dispatcher.dispatch, self._tell):
                 _guarded(step)
         return self._asked[0]
 
     def close(self) -> None:
         """Answer what is open, then take device process, sockets and connection file away."""
-        self.desk.close()
+        self.dispatcher.close()
         log.info("stops: %s", self._asked[0] if self._asked else "it failed")
         self.supervisor.stop()
         with contextlib.suppress(RuntimeError):  # it has never started
@@ -162,7 +162,7 @@ class Server:
             if message.type == "hello":
                 self._hello(sender, message)
             elif message.type == "colorize":
-                self.desk.colorize(sender, message)
+                self.dispatcher.colorize(sender, message)
             else:
                 kind = message.type
                 raise ProtocolError("unknown_type", f"'{kind}' is nothing for the jobs socket", "", message.id)
@@ -188,13 +188,13 @@ class Server:
         if kind == "worker":
             number, said = values
             if number == self.supervisor.number:
-                self.desk.heard(said)
+                self.dispatcher.heard(said)
         elif kind == "cancel":
-            self.desk.cancel(values[0])
+            self.dispatcher.cancel(values[0])
         elif kind == "load":
-            self.desk.load(values[0])
+            self.dispatcher.load(values[0])
         elif kind == "unload":
-            self.desk.unload()
+            self.dispatcher.unload()
         elif kind == "wake" and self.board.models is None:
             self.supervisor.start()
         elif kind == "shutdown":
@@ -206,25 +206,25 @@ class Server:
         refused, gone = read_monitor(self.doors.monitors[0])
         self.board.counts["refused"] += refused
         if gone:
-            self.desk.client_went()
-        self.desk.drop_vanished()
+            self.dispatcher.client_went()
+        self.dispatcher.drop_vanished()
         now = time.monotonic()
         if now - self._looked > 4 * LOOK_AROUND + TICK / 1000:
             log.warning("the engine stood still for %.1f seconds", now - self._looked)
             self.supervisor.excuse()
-        self.supervisor.watch(working=self.desk.queue.running is not None)
+        self.supervisor.watch(working=self.dispatcher.queue.running is not None)
         if now - self._looked < LOOK_AROUND:
             return
         self._looked = now
-        if self.desk.busy:
-            self.desk.worked = self.board.active = now
+        if self.dispatcher.busy:
+            self.dispatcher.worked = self.board.active = now
         if self.parent is not None and not self.parent.alive():
             self._asked.append(f"its parent, process {self.parent.pid}, is gone")
         if self.options.idle_exit is not None and now - self.board.active > self.options.idle_exit:
             self._asked.append(f"nobody needed it for {self.options.idle_exit:g} seconds")
-        if self.supervisor.state == "ready" and now - self.desk.worked > self.options.idle_unload:
-            self.desk.unload()
-        self._check_file(busy=self.desk.busy)
+        if self.supervisor.state == "ready" and now - self.dispatcher.worked > self.options.idle_unload:
+            self.dispatcher.unload()
+        self._check_file(busy=self.dispatcher.busy)
 
     def _check_file(self, *, busy: bool) -> None:
         """Write the connection file again where it was deleted; give way to another engine that has taken over."""
@@ -242,7 +242,7 @@ class Server:
 
     def _tell(self) -> None:
         """Show the other thread how things stand, and welcome those who have waited to hear it."""
-        self.desk.show()
+        self.dispatcher.show()
         board = self.board
         if not self._greeted or (board.models is None and not board.trouble):
             return

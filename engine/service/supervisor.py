@@ -181,7 +181,7 @@ class Supervisor:
             self._killed_for = late
             self._process.kill()
 
-    def bury(self) -> str:
+    def discard(self) -> str:
         """Clear away after a process that is gone; returns what became of it, in words."""
         process, self._process = self._process, None
         if process is None:

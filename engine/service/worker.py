@@ -22,6 +22,7 @@ from engine.errors import ColorizeError
 from engine.protocol.messages import Buffer, ProtocolError
 from engine.protocol.settings import JobSettings
 from engine.service.exchange import Exchange, PipeError, aligned, receive, send
+from engine.system.device import is_out_of_memory
 from engine.system.process import building, yield_cores
 
 if TYPE_CHECKING:
@@ -146,10 +147,10 @@ def _work(link: Link, device: Device, exchange: Exchange, message: dict[str, Any
 
 def _do(link: Link, device: Device, exchange: Exchange, message: dict[str, Any]) -> None:
     from engine.service.buffers import packed
-    from engine.service.device import Wish
+    from engine.service.device import JobRequest
 
-    number, told = message["job"], message["wish"]
-    wish = Wish(**{**told, "layers": tuple(told["layers"]), "settings": JobSettings(**told["settings"])})
+    number, told = message["job"], message["request"]
+    request = JobRequest(**{**told, "layers": tuple(told["layers"]), "settings": JobSettings(**told["settings"])})
 
     def stop() -> bool:
         return number in link.cancelled
@@ -164,7 +165,7 @@ def _do(link: Link, device: Device, exchange: Exchange, message: dict[str, Any])
         buffer = Buffer(**described)
         buffer.data = exchange.view(offset, length) if length else b""
         buffers.append(buffer)
-    done = device.run(wish, buffers, lambda *step: link.say("progress", job=number, step=step), look, stop)
+    done = device.run(request, buffers, lambda *step: link.say("progress", job=number, step=step), look, stop)
     del buffers
     places, offset = [], message["room"]
     while done.layers:
@@ -174,7 +175,7 @@ def _do(link: Link, device: Device, exchange: Exchange, message: dict[str, Any])
             end = exchange.write(offset, data)
             places.append([name, box, codec, offset, end - offset])
             offset = aligned(end)
-    body = {"seconds": round(done.seconds, 4), "model": wish.model, "device": done.device, "size": done.size}
+    body = {"seconds": round(done.seconds, 4), "model": request.model, "device": done.device, "size": done.size}
     body |= {"seed": done.seeds[0], "seeds": done.seeds, "note": done.note}
     link.say("result", job=number, body=body, layers=places)
     link.say("loaded", models=device.loaded)
@@ -195,7 +196,7 @@ def _fail(link: Link, number: int, failure: Exception) -> None:
         error("refused", failure.cause, failure.remedy)
     elif isinstance(failure, ProtocolError):
         error(failure.code, failure.message, failure.hint)
-    elif isinstance(failure, MemoryError) or "out of memory" in text.lower() or "allocate" in text.lower():
+    elif is_out_of_memory(failure):
         error("out_of_memory", "there is not enough memory", "close other programs or use a smaller picture")
     else:
         traceback.print_exception(failure)

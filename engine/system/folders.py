@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 
 def user_data_folder() -> Path:
-    """The folder of the user's own weights, settings and logs, by the platform's custom; it need not exist."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "colorize"
+    """The folder of the user's own weights, settings and logs, by the platform's custom; it need not exist.
+
+    ``engine.protocol.connection`` has a rule of its own for the folder of the sockets, since it stands alone in Krita.
+    """
     if sys.platform == "darwin":
+        # Newer versions of platformdirs follow $XDG_DATA_HOME here too; what users have already lies there.
         return Path.home() / "Library" / "Application Support" / "colorize"
-    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "colorize"
+    import platformdirs
+
+    return platformdirs.user_data_path("colorize", appauthor=False)

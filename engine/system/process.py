@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
-from collections.abc import Iterator
-from typing import NoReturn, TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TextIO
 
 
 def yield_cores() -> None:
@@ -34,6 +35,23 @@ def building() -> Iterator[None]:
         gc.freeze()
         if collects:
             gc.enable()
+
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+"""Signals that ask a process to end, as far as the system has them."""
+
+
+@contextlib.contextmanager
+def on_signals(handler: Callable[[int, Any], Any], names: Sequence[str] = ENDING) -> Iterator[None]:
+    """Have signals handled in a block; those that are ignored on purpose (nohup) stay so."""
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def leave(code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Writes a file of weights of a small StablePaint that has learned nothing but draws lots that differ.
+"""Writes a file of weights of a small StablePaint that has learned nothing but samples that differ.
 
 A program of its own, since only the engine's Python need have torch (see newer_krita.sh).
 """

@@ -19,13 +19,9 @@ def convert(source: Path, out: Path, features_weights: Path | None) -> None:
     Known: the author's PaintsTorch and StencilTorch generators, which `engine colorize --weights` then takes;
     Illustration2Vec for --features; torchvision's VGG16 for --content. Nothing in SOURCE is run.
     """
-    from engine.errors import ColorizeError
     from training.export.convert import convert as write
 
-    try:
-        done = write(source, out, features_weights)
-    except (OSError, ValueError, ColorizeError) as e:
-        raise click.ClickException(str(e)) from e
+    done = write(source, out, features_weights)
     click.echo(f"wrote {out}: {done.kind}, {done.tensors} tensors, {out.stat().st_size / 1e6:.1f} MB")
     click.echo(f"SHA-256 of the tensors: {done.digest}")
     if done.left_out:

@@ -79,16 +79,10 @@ def export(
     model such as stenciltorch. OUT ends in .safetensors, or in .onnx for a file that other programs can run; that one
     is checked against torch first.
     """
-    from engine.errors import ColorizeError
-
     try:
         _export(source, out, descriptor, notes, art, tolerance)
-    except ColorizeError as e:
-        raise click.ClickException(f"{e.cause}\n  {e.remedy}") from e
     except ImportError as e:
         raise click.ClickException(f"{e}\n  pip install 'krita-colorize[train]' brings what ONNX needs") from e
-    except (OSError, ValueError) as e:
-        raise click.ClickException(str(e)) from e
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import click
 
+from engine.system.progress import ProgressBar
 from training.cli.convert import convert
 from training.cli.encoder import probe_encoder, train_encoder
 from training.cli.export import export
+from training.cli.failures import Group
 from training.cli.preview import preview
 from training.cli.stablepaint import train_stablepaint
 from training.cli.train import train_paintstorch, train_stenciltorch
@@ -18,7 +21,7 @@ from training.evaluation.command import evaluate
 from training.study.command import study
 
 
-@click.group()
+@click.group(cls=Group)
 def main() -> None:
     """Train Colorize's models on a folder of art with a manifest."""
 
@@ -34,11 +37,9 @@ def pack(art: Path, out: Path, split: str, short_side: int, workers: int) -> Non
     from training.data.pack import pack as write_shards
     from training.data.pack import read_manifest
 
-    try:
-        for line in write_shards(read_manifest(art, split), out, short_side, workers=workers):
-            click.echo(line)
-    except (OSError, ValueError) as e:
-        raise click.ClickException(str(e)) from e
+    with contextlib.closing(ProgressBar()) as bar:
+        for line in write_shards(read_manifest(art, split), out, short_side, workers=workers, tell=bar):
+            bar.say(line)
 
 
 @main.command()
@@ -48,23 +49,7 @@ def sources(art: Path, split: str) -> None:
     """Print the table of sources and licences of ART for a model card."""
     from training.data.pack import read_manifest, sources_table
 
-    try:
-        click.echo(sources_table(read_manifest(art, split)))
-    except (OSError, ValueError) as e:
-        raise click.ClickException(str(e)) from e
-
-
-main.add_command(convert)
-main.add_command(curate)
-main.add_command(evaluate)
-main.add_command(export)
-main.add_command(preview)
-main.add_command(study)
-main.add_command(train_encoder)
-main.add_command(probe_encoder)
-main.add_command(train_paintstorch)
-main.add_command(train_stablepaint)
-main.add_command(train_stenciltorch)
+    click.echo(sources_table(read_manifest(art, split)))
 
 
 @main.command()
@@ -74,8 +59,21 @@ def moments(shards: Path) -> None:
     from training.data.dataset import load_shards
     from training.data.flats import palette_moments
 
-    try:
-        mean, spread = palette_moments([(p.palette, p.labels) for p in load_shards(shards).train])
-    except (OSError, ValueError) as e:
-        raise click.ClickException(str(e)) from e
+    mean, spread = palette_moments([(p.palette, p.labels) for p in load_shards(shards).train])
     click.echo(json.dumps({"palette_mean": mean, "palette_spread": spread}))
+
+
+for command in (
+    convert,
+    curate,
+    evaluate,
+    export,
+    preview,
+    study,
+    train_encoder,
+    probe_encoder,
+    train_paintstorch,
+    train_stablepaint,
+    train_stenciltorch,
+):
+    main.add_command(command)

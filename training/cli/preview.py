@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import click
+
+from engine.system.progress import ProgressBar
 
 STEPS = ("lineart", "l0", "regions", "flats", "masks", "strokes", "all")
 SCHEMES = ("default", "paintstorch", "stenciltorch")
@@ -26,16 +29,12 @@ def preview(images: tuple[Path, ...], out: Path, step: str, **options: Any) -> N
 
     Linearts, masks and strokes are those that training draws for this seed, picture and epoch.
     """
-    from engine.errors import ColorizeError
+    from engine.system.files import atomic_write
     from training.data.preview import View, make_sheet
 
-    part = out.with_name(out.name + ".part")
-    try:
-        sheet = make_sheet(list(images), step, View(**options))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(part, "PNG")
-        part.replace(out)
-    except (OSError, ColorizeError) as e:
-        part.unlink(missing_ok=True)
-        raise click.ClickException(str(e)) from e
+    with contextlib.closing(ProgressBar()) as bar:
+        sheet = make_sheet(list(images), step, View(**options), bar)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out) as temporary:
+        sheet.save(temporary, "PNG")
     click.echo(f"wrote {out} ({sheet.width} x {sheet.height})")

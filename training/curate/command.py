@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import signal
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.errors import ColorizeError
+from engine.system.process import on_signals
+from engine.system.progress import ProgressBar, in_time
 from training.curate.options import REASONS, Options
 
 if TYPE_CHECKING:
     from training.curate.curation import Result
 
 STOPPED = 130
-BAR = 24
-"""Characters of the progress bar."""
-EVERY, PLAIN_EVERY = 0.1, 10.0
-"""Seconds between two looks of the bar, and between two plain lines."""
 FOLDER = click.Path(path_type=Path)
 LIST = click.Path(exists=True, dir_okay=False, path_type=Path)
 DEFAULT = Options()
@@ -88,22 +82,18 @@ def curate(
     and from LICENSE files. Lists have a name, glob, SHA-256, author:GLOB or licence:GLOB a line.
     """
     options = Options(**{f.name: thresholds[f.name] for f in fields(Options)})
-    progress = Progress(silent=quiet)
+    progress = ProgressBar(silent=quiet)
     started = time.monotonic()
     try:
-        with _signals():
+        with on_signals(_stop, ["SIGTERM"]):
             result = _run(sources, target, options, (allow, deny), dry_run, report, report_thumbs, workers, progress)
     except KeyboardInterrupt:
-        progress.close()
-        click.echo("stopped; the same command goes on from here", err=True)
+        progress.say("stopped; the same command goes on from here", always=True)
         click.get_current_context().exit(STOPPED)
-    except ColorizeError as e:
-        progress.close()
-        raise (click.UsageError if e.wrong_use else click.ClickException)(str(e)) from e
     except OSError as e:
-        progress.close()
         raise click.ClickException(f"{e}; free some space or mend the permissions") from e
-    progress.close()
+    finally:
+        progress.close()
     _tell(result, target, dry_run, time.monotonic() - started)
 
 
@@ -116,7 +106,7 @@ def _run(
     report: Path | None,
     thumbs: int,
     workers: int | None,
-    progress: Progress,
+    progress: ProgressBar,
 ) -> Result:
     from training.curate.curation import Curation
     from training.curate.judge import Judge
@@ -167,68 +157,9 @@ def _check(sources: tuple[Path, ...], target: Path, report: Path | None) -> None
         raise ColorizeError(f"{target} holds other things", "name a new or empty folder for the set", wrong_use=True)
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
+def _stop(*_: object) -> None:
     """Let a polite end from outside do what Ctrl-C does."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class Progress:
-    """A bar with the time that is left on a terminal, a plain line now and then elsewhere; on stderr."""
-
-    def __init__(self, *, silent: bool) -> None:
-        """Args: say nothing at all."""
-        self._silent, self._bar = silent, sys.stderr.isatty()
-        self._step, self._began, self._told, self._width = "", 0.0, 0.0, 0
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        """So many of a step are done; 0 of all while their number is not known."""
-        if self._silent:
-            return
-        now = time.monotonic()
-        if step != self._step:
-            self.close()
-            self._step, self._began, self._told = step, now, now if not self._bar else 0.0
-        last = 0 < total <= done
-        if now - self._told < (EVERY if self._bar else PLAIN_EVERY) and not last:
-            return
-        self._told = now
-        rest = (now - self._began) * (total - done) / done if 0 < done < total else 0
-        text = f"{step} {done:,}" + (f"/{total:,}" if total else "") + (f", {_in_time(rest)} left" if rest > 1 else "")
-        if not self._bar:
-            click.echo(text, err=True)
-            return
-        if total:
-            full = min(BAR, BAR * done // total)
-            text = f"[{'#' * full}{'-' * (BAR - full)}] {text}"
-        text = text[: max(20, shutil.get_terminal_size().columns - 1)]
-        click.echo("\r" + text.ljust(self._width), nl=False, err=True)
-        self._width = len(text)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._width:
-            click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
-            self._width = 0
-
-
-def _in_time(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return (
-        f"{round(seconds)} s"
-        if seconds < 90
-        else f"{minutes} min"
-        if minutes < 90
-        else f"{minutes // 60} h {minutes % 60} min"
-    )
+    raise KeyboardInterrupt
 
 
 def _tell(result: Result, target: Path, dry: bool, seconds: float) -> None:
@@ -240,7 +171,5 @@ def _tell(result: Result, target: Path, dry: bool, seconds: float) -> None:
             click.echo(f"  {result.rejected[reason]:>9,}  {title}")
     if result.troubles:
         click.echo(f"  {result.troubles:>9,}  sidecars or manifests that could not be read; see the report")
-    work = (
-        f"{result.measured:,} measured, {result.written:,} written, {result.removed:,} taken out, {_in_time(seconds)}"
-    )
+    work = f"{result.measured:,} measured, {result.written:,} written, {result.removed:,} taken out, {in_time(seconds)}"
     click.echo(f"{'dry run, nothing written' if dry else target}: {work}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from engine.errors import ColorizeError
-from engine.imaging.files.reading import FORMATS, read_context
+from engine.imaging.files.reading import FORMATS, on_white, read_context
 from engine.protocol.limits import MAX_PIXELS, MAX_SIDE
 
 Pixels = NDArray[np.uint8]
@@ -108,8 +108,7 @@ def read_pixels(path: Path, head: Head) -> Pixels:
         raise Problem("broken", e.cause.replace(str(path), "the file")) from None
     if rgba[..., 3].min() == 255:
         return np.ascontiguousarray(rgba[..., :3])
-    ground = Image.new("RGBA", (head.width, head.height), "white")
-    return np.asarray(Image.alpha_composite(ground, Image.fromarray(rgba)).convert("RGB"))
+    return np.asarray(on_white(Image.fromarray(rgba)))
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

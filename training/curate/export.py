@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from engine.system.files import atomic_write
 from training.curate.decode import Problem, file_digest, read_head, read_pixels
 from training.curate.measure import shrink
 from training.curate.store import STATE
@@ -70,10 +70,9 @@ def export(order: Order) -> Written:
         return Written(source_problem=e.detail)
     out = order.stem + (head.plain if keep else ".png" if order.line else ".webp")
     target = Path(order.folder, out)
-    temporary = Path(order.folder, TEMPORARY, secrets.token_hex(8) + target.suffix)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic_write(target, folder=Path(order.folder, TEMPORARY)) as temporary:
             if data is None:
                 shutil.copyfile(source, temporary)
             else:
@@ -81,9 +80,6 @@ def export(order: Order) -> Written:
             sha, size = file_digest(temporary), temporary.stat().st_size
             with Image.open(temporary) as image:
                 width, height = image.size
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as e:
         if e.errno in (errno.ENOENT, errno.EIO) and e.filename == str(source):
             return Written(source_problem=os.strerror(e.errno or 0))

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import hashlib
 import json
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.system.files import atomic_write
 from training.curate.split import PAIR_LINE
 from training.curate.store import PAGE, show
 
@@ -39,17 +39,6 @@ COLUMNS = {
 """Columns of the manifests, and those of the store; the first twelve are what ``training pack`` reads."""
 _NUMBERS = ("width", "height")
 REJECTED = ("file", "reason", "detail", "sha256", "author", "license_spdx")
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of another at the end, or goes away."""
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def shown_sources(db: sqlite3.Connection) -> dict[int, str]:
@@ -91,7 +80,9 @@ def write_manifests(db: sqlite3.Connection, target: Path, about: dict[str, Any])
     digest, counts = hashlib.sha256(), {"train": 0, "test": 0}
     schema = pa.schema([(name, pa.int32() if name in _NUMBERS else pa.string()) for name in COLUMNS])
     with contextlib.ExitStack() as stack:
-        csv_path, parquet_path = (stack.enter_context(replacing(target / f"manifest.{s}")) for s in ("csv", "parquet"))
+        csv_path, parquet_path = (
+            stack.enter_context(atomic_write(target / f"manifest.{s}")) for s in ("csv", "parquet")
+        )
         file = stack.enter_context(csv_path.open("w", newline="", encoding="utf-8"))
         parquet = stack.enter_context(pq.ParquetWriter(parquet_path, schema, compression="zstd"))
         table = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
@@ -103,7 +94,7 @@ def write_manifests(db: sqlite3.Connection, target: Path, about: dict[str, Any])
                 counts[row["split"]] += 1
                 line = (row["file"], row["sha256"], row["split"], row["license_spdx"])
                 digest.update(("\0".join(line) + "\n").encode())
-    with replacing(target / "rejected.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(target / "rejected.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(REJECTED)
         query = (
@@ -113,6 +104,6 @@ def write_manifests(db: sqlite3.Connection, target: Path, about: dict[str, Any])
         before = shown_sources(db)
         writer.writerows((before[source] + show(path), *rest) for source, path, *rest in db.execute(query))
     about = {"digest": digest.hexdigest(), **counts, **about}
-    with replacing(target / "dataset.json") as path:
+    with atomic_write(target / "dataset.json") as path:
         path.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return about

@@ -117,7 +117,7 @@ def _lab(rgb: Pixels) -> NDArray[np.float32]:
 
 
 def colours(rgb: Pixels) -> tuple[float, float]:
-    """Share of coloured pixels, and how far the colours spread around one tint (see ``Measures``).
+    """Share of coloured pixels of HxWx3 uint8 sRGB, and how far they spread around one tint (see ``Measures``).
 
     A tint is what ink and paper of one hue give: a* and b* that are linear in L*.
     """
@@ -168,7 +168,7 @@ def photo_score(rgb: Pixels) -> float:
 
 
 def perceptual_hash(rgb: Pixels) -> int:
-    """64-bit DCT hash of the lightness (imagehash's phash), as the signed number that SQLite holds."""
+    """64-bit DCT hash of HxWx3 uint8 (imagehash's phash), as the signed number that SQLite holds."""
     bits = imagehash.phash(Image.fromarray(rgb)).hash.ravel()
     return int(np.packbits(bits).view(">i8")[0])
 

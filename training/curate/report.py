@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment
 from PIL import Image
 
+from engine.system.files import atomic_write
 from training.curate.decode import Problem, read_head, read_pixels
-from training.curate.manifest import replacing
 from training.curate.measure import shrink
 from training.curate.options import REASONS, TEST, TRAIN
 from training.curate.page import PAGE
@@ -85,7 +85,7 @@ def write_report(
     ).fetchall()
     total_units = db.execute("SELECT count(DISTINCT unit) FROM files WHERE reason IS NULL").fetchone()[0]
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
-    with replacing(file) as path:
+    with atomic_write(file) as path:
         text = page.render(sections=sections, units=units, total_units=total_units, kept=(TRAIN, TEST), **about)
         path.write_text(text, encoding="utf-8", errors="replace")
 

@@ -146,7 +146,7 @@ def load_shards(folder: Path, limit: int | None = None) -> ShardSet:
 
 
 def reassign_palette(rng: np.random.Generator, palette: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Choose a hue rotation in radians per region, equal for regions of like hue, so that materials stay together."""
+    """Choose a hue rotation in radians per region of an Nx3 palette, equal for like hues: materials stay together."""
     lab = srgb_to_oklab(np.divide(palette, 255, dtype=np.float32))
     hue = np.arctan2(lab[:, 2], lab[:, 1])
     bins = int(rng.integers(1, 6))

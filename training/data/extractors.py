@@ -132,7 +132,7 @@ def otsu(x: Tensor, bins: int = 256) -> Tensor:
 
 
 def dilate(x: Tensor, reach: int) -> Tensor:
-    """Maximum over a square window; rows and columns apart, which is much faster on a CPU."""
+    """Maximum of Bx1xHxW over a square window; rows and columns apart, which is much faster on a CPU."""
     size = 2 * reach + 1
     return F.max_pool2d(F.max_pool2d(x, (1, size), 1, (0, reach)), (size, 1), 1, (reach, 0))
 

@@ -2,7 +2,7 @@
 
 The thesis finds regions with a network trained on DanbooRegion; without such weights we smooth with L0 gradient
 minimisation (Xu et al. 2011), quantise with k-means in OKLab, and merge small components into the neighbour whose
-colour is nearest (method section 1).
+colour is nearest.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def quantise(rgb: NDArray[np.uint8], seed: int = 0) -> NDArray[np.int32]:
 
 
 def components(colours: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Split colour labels into 4-connected components numbered from 0."""
+    """Split HxW colour labels into 4-connected components numbered from 0."""
     out = np.zeros(colours.shape, np.int32)
     total = 0
     for k in np.unique(colours):
@@ -66,7 +66,7 @@ def components(colours: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def absorb_small(labels: NDArray[np.int32], min_area: int) -> NDArray[np.int32]:
-    """Give the pixels of components under ``min_area`` pixels to the nearest kept component; renumbers from 0."""
+    """Give HxW pixels of components under ``min_area`` pixels to the nearest kept one; renumbers from 0."""
     area = np.bincount(labels.ravel())
     keep = area >= min_area
     if not keep.any():

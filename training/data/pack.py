@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.system.files import atomic_write
 from training.data.dataset import is_held_out, times_per_epoch
 from training.data.flats import Smoothing, simplify
 
@@ -182,13 +183,11 @@ class _Writer:
     def flush(self) -> str:
         """Write the waiting pictures; returns a line of progress."""
         path = self.out / f"shard-{len(self.index):03d}.tar"
-        part = path.with_suffix(".part")
-        with tarfile.open(part, "w") as tar:
+        with atomic_write(path) as part, tarfile.open(part, "w") as tar:
             for name, data in (m for p in self.waiting for m in p.members):
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-        part.replace(path)
         trained = [p.source for p in self.waiting if not is_held_out(p.source.key)]
         per_epoch = sum(times_per_epoch(s.weight) for s in trained)
         self.index.append({"file": path.name, "pictures": len(self.waiting), "per_epoch": per_epoch})
@@ -203,6 +202,7 @@ def pack(
     limit_mb: float = 15.0,
     workers: int = 2,
     smoothing: Smoothing = "opencv",
+    tell: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[str]:
     """Write shards ``shard-NNN.tar`` and ``index.json`` into ``out``; yields a line per shard and per picture left out.
 
@@ -213,6 +213,7 @@ def pack(
         limit_mb: most megabytes of a shard.
         workers: processes.
         smoothing: see ``flats.flatten``.
+        tell: told of progress: what is done, how many pictures, of how many.
 
     Raises:
         OSError: ``out`` cannot be written.
@@ -229,7 +230,9 @@ def pack(
     pixels = 0
     many = len(sources)
     with ProcessPoolExecutor(workers) as pool:
-        for packed in pool.map(try_pack_one, sources, [short_side] * many, [smoothing] * many, chunksize=8):
+        made = pool.map(try_pack_one, sources, [short_side] * many, [smoothing] * many, chunksize=8)
+        for done, packed in enumerate(made, 1):
+            tell("packing", done, many)
             if packed.fault:
                 left_out.append({"file": str(packed.source.image), "fault": packed.fault})
                 yield f"left out {packed.source.image}: {packed.fault}"
@@ -249,6 +252,5 @@ def pack(
         "shards": writer.index,
         "left_out": left_out,
     }
-    part = out / "index.json.part"
-    part.write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
-    part.replace(out / "index.json")
+    with atomic_write(out / "index.json") as part:
+        part.write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from torch import Tensor
 
 from engine.errors import ColorizeError
+from engine.imaging.files.reading import on_white
 from training.data.chance import SampleChance
 from training.data.dataset import Cutter, Picture, Recipe, sample
 from training.data.extractors import EXTRACTORS
@@ -54,17 +55,16 @@ class View:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read a picture on white with a short side of ``SHORT_SIDE`` px, cropped to 2:1 as ``training pack`` does.
+    """Read a picture on white, HxWx3 with a short side of ``SHORT_SIDE`` px, cropped to 2:1 as ``training pack`` does.
 
     Raises:
         ColorizeError: it cannot be read.
     """
     try:
         with Image.open(path) as stored:
-            rgba = stored.convert("RGBA")
+            image = on_white(stored)
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as e:
         raise ColorizeError(f"{path} cannot be read as a picture", "give PNG, JPEG or WebP files") from e
-    image = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba).convert("RGB")
     scale = SHORT_SIDE / min(image.size)
     image = image.resize([max(1, round(n * scale)) for n in image.size], Image.Resampling.LANCZOS)
     return np.asarray(image)[: 2 * SHORT_SIDE, : 2 * SHORT_SIDE]
@@ -80,7 +80,7 @@ class Sitting:
         self.picture = Picture(name, image, self.labels.astype(np.uint16), self.palette, None, 1.0)
 
     def square(self, array: NDArray[Any], nearest: bool = False) -> NDArray[Any]:
-        """Cut the middle square and resize it to a cell."""
+        """Cut the middle square of HxW or HxWx3 and resize it to a cell."""
         h, w = array.shape[:2]
         side, size = min(h, w), self.view.size
         y, x = (h - side) // 2, (w - side) // 2
@@ -93,7 +93,7 @@ class Sitting:
         return sample(cutter, self.picture, self.view.seed, self.view.epoch + turn)
 
     def extract(self, name: str, raw: dict[str, Tensor]) -> NDArray[np.uint8]:
-        """The lineart of one sample."""
+        """The lineart of one sample, HxWx3 uint8."""
         one = {key: t[None] for key, t in raw.items()}
         return _grey(EXTRACTORS[name](line_source(one), SampleChance(one["chance"]))[0, 0])
 
@@ -263,17 +263,23 @@ def lay_out(rows: list[tuple[str, list[Cell]]], size: int) -> Image.Image:
     return sheet
 
 
-def make_sheet(paths: list[Path], step: str, view: View) -> Image.Image:
+def make_sheet(
+    paths: list[Path], step: str, view: View, tell: Callable[[str, int, int], None] = lambda *_: None
+) -> Image.Image:
     """Draw the sheet of a step, a row per picture.
 
     Args:
         paths: picture files.
         step: key of ``STEPS``.
         view: how.
+        tell: told of progress: the step, how many pictures are done, of how many.
 
     Raises:
         ColorizeError: a picture cannot be read.
     """
-    # Two pictures of one name are two rows of one training key; that is how training would name them, too.
-    rows = [(str(path), STEPS[step](Sitting(path.stem, read_picture(path), view))) for path in paths]
+    rows = []
+    for done, path in enumerate(paths):
+        tell(f"drawing {step}", done, len(paths))
+        # Two pictures of one name are two rows of one training key; that is how training would name them, too.
+        rows.append((str(path), STEPS[step](Sitting(path.stem, read_picture(path), view))))
     return lay_out(rows, view.size)

@@ -1,4 +1,4 @@
-"""Simulated artists: hint strokes by scheme, and masks that say where to colour (method section 1).
+"""Simulated artists: hint strokes by scheme, and masks that say where to colour.
 
 ``default`` paints inside flat regions with wide and narrow strokes and some overshoot. ``paintstorch`` and
 ``stenciltorch`` are the thesis's short round strokes on a map of a quarter of the crop's size, anywhere; they differ in

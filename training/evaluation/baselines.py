@@ -26,7 +26,7 @@ def white(lineart: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def nearest_pixels(marked: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For every pixel the flat index of the nearest marked one (Euclidean); at least one must be marked."""
+    """For every pixel of HxW the flat index of the nearest marked one (Euclidean); at least one must be marked."""
     _, index = cv2.distanceTransformWithLabels(
         (~marked).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -5,23 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from training.evaluation.catalogue import METRICS, shown_in
 from training.evaluation.tables import Rows, Table, count_name, counts_of, mean, select
 
-NUMBERS = {
-    "difference": ("ΔE00", -1),
-    "difference_with_ink": ("with ink", -1),
-    "psnr": ("PSNR", 1),
-    "ms_ssim": ("MS-SSIM", 1),
-    "lpips": ("LPIPS", -1),
-    "strokes_median": ("strokes median", -1),
-    "strokes_p95": ("strokes p95", -1),
-    "bleeding": ("bleeding", -1),
-    "bleeding_hinted": ("bleeding, hinted", -1),
-    "regions": ("regions right", 1),
-    "regions_hinted": ("regions right, hinted", 1),
-    "chroma": ("chroma", 0),
-}
-"""What is compared: title, and which way is better; 0 where every change is for the worse."""
 WITHIN = 0.1
 
 
@@ -50,7 +36,8 @@ def compare_relative(rows: Rows, pairs: Sequence[tuple[str, str]]) -> Rows:
             mine, theirs = ({r["picture"]: r for r in select(rows, hints=count, method=m)} for m in (output, reference))
             both = sorted(set(mine) & set(theirs))
             changes, worse = {}, []
-            for key, (_, better) in NUMBERS.items():
+            for metric in shown_in("changes"):
+                key, better = metric.name, metric.better
                 a, b = (mean(found[p].get(key, math.nan) for p in both) for found in (mine, theirs))
                 change = relative(a, b)
                 if not math.isnan(change):
@@ -72,11 +59,11 @@ def percent(change: float, *, signed: bool = True) -> str:
 
 def change_table(found: Rows, titles: Mapping[str, str]) -> Table:
     """The same as a table; the last column says whether every number is within ``WITHIN``, either way."""
-    keys = [key for key in NUMBERS if any(key in row["changes"] for row in found)]
+    keys = [m.name for m in shown_in("changes") if any(m.name in row["changes"] for row in found)]
     body = []
     for row in found:
         cells = [percent(row["changes"][key]) if key in row["changes"] else "-" for key in keys]
         ends = [percent(row["worst"], signed=False), "yes" if row["furthest"] <= WITHIN else "no"]
         what = f"{count_name(row['hints'])}, {titles[row['method']]} against {titles[row['reference']]}"
         body.append([what, *cells, *ends])
-    return Table(["hints, pair", *[NUMBERS[key][0] for key in keys], "worst", f"within {WITHIN:.0%}"], body)
+    return Table(["hints, pair", *[METRICS[key].title for key in keys], "worst", f"within {WITHIN:.0%}"], body)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from engine.system.progress import ProgressBar
 
 if TYPE_CHECKING:
     from training.evaluation.methods import Checkpoint
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[\w+][\w.+-]*")
 HINTS = "0,4,16,64,full"
-FAILED, WRONG_USE, STOPPED = 1, 2, 130
+STOPPED = 130
 
 
 def _read_counts(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
@@ -43,7 +46,7 @@ def _read_counts(_ctx: click.Context, _option: click.Parameter, value: str) -> t
     "samplings",
     multiple=True,
     metavar="[NAME:]SETTINGS",
-    help="Settings of models that draw lots, such as steps=4,strength=0.8 (also guidance, sampler, seed; 'default' for "
+    help="Settings of models that sample, such as steps=4,strength=0.8 (also guidance, sampler, seed; 'default' for "
     "the model's own), of the model NAME or of every model; repeat it to measure several side by side.",
 )
 @click.option(
@@ -94,16 +97,8 @@ def evaluate(**options: Any) -> None:
     OUT gets report.md, report.html, results.json and sheets/. A run that was interrupted goes on where it stopped when
     it is started again.
     """
-    from engine.errors import ColorizeError
-
     try:
         _run(options)
-    except ColorizeError as e:
-        click.echo(f"error: {e.cause}\n  {e.remedy}", err=True)
-        raise SystemExit(WRONG_USE if e.wrong_use else FAILED) from e
-    except OSError as e:
-        click.echo(f"error: {e}\n  free some space or name another folder", err=True)
-        raise SystemExit(FAILED) from e
     except KeyboardInterrupt as e:
         click.echo("stopped; start it again to go on", err=True)
         raise SystemExit(STOPPED) from e
@@ -134,7 +129,8 @@ def _run(options: dict[str, Any]) -> None:
         pictures=options["pictures"],
     )
     options["out"].mkdir(parents=True, exist_ok=True)
-    findings = run(plan, options["out"], options["jobs"], lambda line: click.echo(line, err=True))
+    with contextlib.closing(ProgressBar()) as bar:
+        findings = run(plan, options["out"], options["jobs"], bar)
     summary = write_report(findings, _subject(plan, checkpoints, held, findings), options["out"])
     click.echo((options["out"] / "report.md").read_text(encoding="utf-8"))
     click.echo(f"wrote {options['out'] / 'report.html'}", err=True)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import ColorizeError
+from engine.imaging.files.reading import on_white
 from engine.imaging.regions.segmentation import nearest_label
+from engine.system.files import atomic_write
 from training.data import flats, strokes
 from training.data.extractors import xdog
 from training.data.pack import Source, read_manifest
@@ -127,7 +129,7 @@ def synthesise(original: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def give_ink_away(labels: NDArray[np.int32], ink: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Give regions that are mostly ink to the nearest other region: nobody hints a line, and no colour lies there."""
+    """Give regions of HxW labels that are mostly ink to the nearest other: nobody hints a line, nor colours it."""
     area = np.bincount(labels.ravel())
     inked = np.bincount(labels[ink], minlength=len(area))
     lost = inked * 2 > area
@@ -145,18 +147,9 @@ def _simplify(original: NDArray[np.uint8], cache: Path, key: str) -> tuple[NDArr
             return stored["labels"], stored["palette"]
     labels, palette = flats.simplify(original)
     cache.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part.npz")
-    np.savez_compressed(temporary, labels=labels, palette=palette)
-    temporary.replace(path)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, labels=labels, palette=palette)
     return labels, palette
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """Flatten a picture to RGB, with white where it is transparent."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
 def load_picture(index: int, source: Source, cache: Path) -> Picture:

@@ -16,6 +16,7 @@ from engine.imaging.files.reading import Lineart
 from engine.imaging.files.writing import compose
 from engine.pipeline import Job, JobSettings, Pipeline
 from training.evaluation import metrics
+from training.evaluation.catalogue import METRICS, Outcome
 from training.evaluation.features import Eye, inception_eye, own_eye
 from training.evaluation.heldout import Picture
 from training.evaluation.methods import Coloured, Pixels
@@ -60,19 +61,13 @@ class Panel:
             self.eyes["inception"] = inception_eye(judges.inception, device)
         self.lpips: Lpips | None = load_lpips(judges.lpips).to(device) if judges.lpips is not None else None
 
-    def numbers(self, seen: Pixels, original: Pixels) -> Row:
-        """Numbers of one finished HxWx3 picture against its original."""
-        row: Row = {}
-        if self.likeness:
-            row |= {"psnr": metrics.psnr(seen, original), "ms_ssim": metrics.ms_ssim(seen, original)}
-        if self.lpips is not None:
-            with torch.inference_mode():
-                a, b = (
-                    torch.from_numpy(np.array(p)).to(self.device).permute(2, 0, 1)[None].float() / 127.5 - 1
-                    for p in (seen, original)
-                )
-                row["lpips"] = float(self.lpips(a, b)[0])
-        return row
+    def perceptual(self, seen: Pixels, original: Pixels) -> float | None:
+        """LPIPS of one finished HxWx3 picture against its original; None without LPIPS."""
+        if self.lpips is None:
+            return None
+        pair = (torch.from_numpy(np.array(p)).to(self.device).permute(2, 0, 1)[None] for p in (seen, original))
+        with torch.inference_mode():
+            return float(self.lpips(*(t.float() / 127.5 - 1 for t in pair))[0])
 
     def features(self, seen: Pixels) -> dict[str, NDArray[np.float32]]:
         """Features of one finished HxWx3 picture by the eye that saw them."""
@@ -137,49 +132,18 @@ def judge(facts: Facts, count: int, coloured: Coloured, panel: Panel, *, show: b
         panel: looks at the results.
         show: keep small pictures for the sheets.
     """
-    picture, hints = facts.picture, facts.hints(count)
-    everywhere = np.ones(picture.ink.shape, np.bool_)
-    regions = picture.hinted_regions(hints)
-    hinted = np.isin(picture.labels[facts.near], regions)
-    near_hinted = np.zeros_like(facts.near)
-    near_hinted[facts.near] = hinted
-    out = Measured()
+    picture, out = facts.picture, Measured()
+    told: Row = {"picture": picture.key, "group": picture.group, "drawn_lineart": picture.drawn, "hints": count}
     for output, (result, seconds) in coloured.items():
-        strokes = metrics.stroke_differences(result, hints)
-        middle, high = np.percentile(strokes, [50, 95]).tolist() if len(strokes) else (float("nan"),) * 2
-        seen = metrics.with_ink(result, picture.lineart)
-        bled, _ = metrics.bleeding(result, picture.labels, picture.palette, facts.near, facts.neighbours)
-        bled_hinted, _ = metrics.bleeding(
-            result, picture.labels, picture.palette, near_hinted, facts.neighbours[hinted]
-        )
-        row: Row = {
-            "picture": picture.key,
-            "group": picture.group,
-            "drawn_lineart": picture.drawn,
-            "hints": count,
-            "method": output,
-            "difference": metrics.mean_difference(result, picture.original, facts.clear),
-            "difference_with_ink": metrics.mean_difference(seen, picture.original, everywhere),
-            "strokes_median": middle,
-            "strokes_p95": high,
-            "bleeding": bled,
-            "bleeding_hinted": bled_hinted,
-            "chroma": metrics.mean_chroma(result, facts.clear),
-            "chroma_original": facts.chroma,
-            "regions": _regions(facts, result),
-            "regions_hinted": _regions(facts, result, regions),
-            "seconds": seconds,
-        }
-        out.rows.append(row | panel.numbers(seen, picture.original))
-        out.strokes[output] = np.unique(in_steps(strokes), return_counts=True)
-        out.features |= {(output, eye): found for eye, found in panel.features(seen).items()}
+        outcome = Outcome(facts, count, panel, result, seconds)
+        numbers = {name: getattr(outcome, name)() for name in METRICS}
+        known = {name: value for name, value in numbers.items() if value is not None}
+        out.rows.append({**told, "method": output, **known, "chroma_original": facts.chroma})
+        out.strokes[output] = np.unique(in_steps(outcome.strokes), return_counts=True)
+        out.features |= {(output, eye): found for eye, found in panel.features(outcome.seen).items()}
         if show:
-            out.cells[output] = small(seen)
+            out.cells[output] = small(outcome.seen)
     return out
-
-
-def _regions(facts: Facts, result: Pixels, only: NDArray[np.int32] | None = None) -> float:
-    return metrics.region_accuracy(result, facts.picture.labels, facts.picture.palette, facts.clear, only)[0]
 
 
 def measure_masked(

@@ -50,7 +50,7 @@ class Checkpoint:
         weights: its safetensors file.
         outputs: pairs of a layer (see ``LAYERS``) and the output's name.
         size: working short side in pixels; None = the model's own.
-        settings: of a model that draws lots.
+        settings: of a model that samples.
     """
 
     name: str

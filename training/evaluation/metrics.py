@@ -58,7 +58,7 @@ def near_line(ink: Area, reach: float = LINE_REACH) -> Area:
 
 
 def unit(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Turn bytes into floats in [0, 1]."""
+    """Turn bytes into floats in [0, 1], of any shape."""
     return np.divide(picture, 255, dtype=np.float32)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ColorizeError
+from engine.system.files import atomic_write
 from training.evaluation.measure import Measured
 
-SOURCES = (
-    *("engine/imaging", "engine/models", "engine/pipeline", "training/evaluation"),
-    *(f"training/data/{name}.py" for name in ("extractors", "flats", "l0", "pack", "strokes")),
+PACKAGES = (
+    *("engine.imaging", "engine.models", "engine.pipeline", "engine.sampling"),
+    *("training.data", "training.evaluation", "training.features"),
 )
-"""Code on which numbers depend, relative to the folder that holds the packages."""
-NOT_NUMBERS = ("report.py", "tables.py", "changes.py", "records.py", "sheets.py", "distances.py")
-"""Files there that only put together what was measured."""
+"""Code on which numbers depend."""
 
 
 def code_digest() -> str:
     """SHA-256 over the code on which numbers depend: what an older version has measured is measured again."""
-    root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
-    for source in SOURCES:
-        place = root / source
-        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            if file.parent.name != "evaluation" or file.name not in NOT_NUMBERS:
+    for package in PACKAGES:
+        for folder in import_module(package).__path__:
+            for file in sorted(Path(folder).rglob("*.py")):
                 digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -78,13 +74,8 @@ class Records:
         path = self.path(unit)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as f:
-                    np.savez_compressed(f, **arrays)  # type: ignore[arg-type]
-                Path(name).replace(path)
-            finally:
-                Path(name).unlink(missing_ok=True)
+            with atomic_write(path) as temporary, temporary.open("wb") as f:
+                np.savez_compressed(f, **arrays)  # type: ignore[arg-type]
         except OSError as e:
             cause = f"{path} cannot be written ({e.strerror})"
             raise ColorizeError(cause, "free some space or name another folder") from e

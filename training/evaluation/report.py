@@ -11,30 +11,26 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
 
+from engine.system.files import atomic_write
+from training.evaluation.catalogue import METRICS, Place, shown_in
 from training.evaluation.changes import WITHIN, change_table, compare_relative
 from training.evaluation.distances import FEWEST, compare_sets
-from training.evaluation.metrics import SAME_PICTURE, SMALLEST_FOR_MS_SSIM
 from training.evaluation.plan import ORIGINAL, Findings
 from training.evaluation.sheets import write_sheets
 from training.evaluation.tables import (
-    MEASURES,
-    Column,
     Rows,
     Table,
     clean,
+    columns,
     compare,
     compare_table,
     count_name,
     counts_of,
     group_table,
-    interval_column,
     mean,
-    mean_column,
     method_table,
     number,
-    stroke_column,
 )
-from training.evaluation.tables import chroma_ratio as chroma_of
 
 MOST_GROUPS = 40
 
@@ -79,32 +75,7 @@ class Subject:
     held: Sequence[tuple[str, str]] = ()
 
 
-LIKENESS = (
-    interval_column("ΔE00 (95 %)", "difference"),
-    mean_column("ΔE00 with ink", "difference_with_ink"),
-    mean_column("PSNR", "psnr"),
-    mean_column("MS-SSIM", "ms_ssim", 3),
-)
-HINTS: tuple[Column, ...] = (
-    stroke_column("strokes median", 50),
-    stroke_column("strokes p95", 95),
-    mean_column("bleeding", "bleeding", 1, "%"),
-    mean_column("bleeding, hinted", "bleeding_hinted", 1, "%"),
-    mean_column("regions right", "regions", 1, "%"),
-    mean_column("regions right, hinted", "regions_hinted", 1, "%"),
-    ("chroma ratio", lambda rows, _: number(chroma_of(rows))),
-    mean_column("s / picture", "seconds"),
-)
 EXPLAINED = {
-    "likeness": "ΔE00 is the mean CIEDE2000 to the original off the ink, smaller is better; in brackets the 95 % "
-    "bootstrap interval over pictures. With ink, PSNR, MS-SSIM and LPIPS look at the whole picture with its "
-    "lines. PSNR and MS-SSIM are better when greater; a picture equal to its original counts "
-    f"{SAME_PICTURE:.0f} dB, and one with a side under {SMALLEST_FOR_MS_SSIM} px has no MS-SSIM.",
-    "hints": "Strokes: CIEDE2000 between result and stroke over all fully painted pixels. Bleeding: share of the "
-    "pixels within 3 px of a line that took the colour of the region across it; hinted, only where the "
-    "pixel's own region holds a stroke. Regions right: share of the true regions whose median colour is "
-    "nearest to their own colour among all colours of the original. Chroma ratio: 1 is as colourful as the "
-    "originals.",
     "sets": "The set of a method's pictures, with their lines, against the set of originals; smaller is better. KID "
     "is the unbiased squared MMD with a cubic kernel between originals of one half of the pictures and "
     "results of the other, mean and deviation over 100 random halves. The row of the originals themselves "
@@ -201,22 +172,24 @@ def sections(
     """The report without its sheets."""
     rows, titles = findings.rows, subject.titles
     strokes = findings.strokes
-    likeness = list(LIKENESS) if "psnr" in rows[0] else list(LIKENESS[:2])
-    if "lpips" in rows[0]:
-        likeness.append(mean_column("LPIPS", "lpips", 3))
-    out = [
-        Section("Likeness to the original", [EXPLAINED["likeness"]], method_table(rows, strokes, likeness, titles)),
-        Section("Hints, lines and regions", [EXPLAINED["hints"]], method_table(rows, strokes, HINTS, titles)),
-    ]
+    out = []
+    places: tuple[tuple[Place, str], ...] = (
+        ("likeness", "Likeness to the original"),
+        ("hints", "Hints, lines and regions"),
+    )
+    for place, title in places:
+        taken = [m for m in shown_in(place) if m.name in rows[0]]
+        table = method_table(rows, strokes, columns([m.name for m in taken], intervals=True), titles)
+        out.append(Section(title, [" ".join(f"{m.title}: {m.meaning}" for m in taken)], table))
     out += [_distance_section(eye, [r for r in sets if r["eye"] == eye], subject) for eye in subject.eyes]
     if changes:
         table = change_table(changes, titles)
         out.append(Section("Relative to the reference setting", [EXPLAINED["changes"]], table))
     for key, compared in pairs.items():
         if compared:
-            side = "Below" if MEASURES[key].smaller_is_better else "Above"
+            side = "Below" if METRICS[key].better < 0 else "Above"
             note = EXPLAINED["pairs"].format(side=side, ours=titles[subject.ours[0]])
-            title = f"Paired differences in {MEASURES[key].title}"
+            title = f"Paired differences in {METRICS[key].title}"
             out.append(Section(title, [note], compare_table(compared, titles)))
     if findings.masked:
         out.append(Section("Outside the mask", [EXPLAINED["mask"]], _mask_table(findings.masked)))
@@ -239,7 +212,7 @@ def write_report(findings: Findings, subject: Subject, out: Path) -> dict[str, A
     first, others = subject.ours[:1], [m for m in subject.titles if m not in subject.ours[:1]]
     pairs = {
         key: compare(findings.rows, first, others, subject.seed, key)
-        for key in MEASURES
+        for key in (m.name for m in shown_in("pairs"))
         if all(key in r for r in findings.rows)
     }
     sets = distances(findings, subject)
@@ -259,6 +232,7 @@ def write_report(findings: Findings, subject: Subject, out: Path) -> dict[str, A
     _write(out / "report.html", page)
     every = {
         "about": subject.about,
+        "metrics": [{key: getattr(m, key) for key in ("name", "title", "unit", "better")} for m in METRICS.values()],
         "comparisons": pairs,
         "changes": changes,
         "distances": sets,
@@ -285,6 +259,5 @@ def _markdown(title: str, lines: Sequence[str], parts: Sequence[Section]) -> str
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

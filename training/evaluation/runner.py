@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import ColorizeError
+from engine.system.files import atomic_write
+from engine.system.progress import ProgressBar
 from training.evaluation import metrics
 from training.evaluation.heldout import list_pictures, load_picture, varied
 from training.evaluation.measure import Facts, Measured, Panel, judge, measure_masked, use_one_thread
@@ -95,9 +97,8 @@ class _Worker:
             seen = result if count is None else metrics.with_ink(result, facts.picture.lineart)
             path = picture_path(self.out, output, count, facts.picture.key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".part")
-            Image.fromarray(seen).save(temporary, "PNG")
-            temporary.replace(path)
+            with atomic_write(path) as temporary:
+                Image.fromarray(seen).save(temporary, "PNG")
 
 
 def picture_path(out: Path, output: str, count: int | None, key: str) -> Path:
@@ -110,7 +111,7 @@ def _reason(failure: BaseException) -> str:
     return " ".join(cause.split())
 
 
-def evaluate(plan: Plan, out: Path, jobs: int = 1, say: Callable[[str], None] = lambda _: None) -> Findings:
+def evaluate(plan: Plan, out: Path, jobs: int = 1, bar: ProgressBar | None = None) -> Findings:
     """Do an evaluation, or the rest of one that was interrupted.
 
     Results depend on neither ``jobs`` nor where it was interrupted: every process computes with one thread.
@@ -119,11 +120,12 @@ def evaluate(plan: Plan, out: Path, jobs: int = 1, say: Callable[[str], None] = 
         plan: what to evaluate.
         out: folder that gets ``records``, ``cache`` and, if wanted, ``pictures``.
         jobs: processes.
-        say: takes a line of progress per picture.
+        bar: shows how far it is; nothing does without.
 
     Raises:
         ColorizeError: no such art or weights, the folder cannot be written, or a process died.
     """
+    bar = bar or ProgressBar(silent=True)
     listed = list_pictures(plan.art, plan.splits, plan.limit)
     shown = varied([source.image.parent.name for _, source in listed], SHEET_PICTURES)
     with _one_thread():
@@ -145,10 +147,11 @@ def evaluate(plan: Plan, out: Path, jobs: int = 1, say: Callable[[str], None] = 
             if left:
                 tasks.append(replace(task, pieces=left))
         if len(every) > len(tasks):
-            say(f"{len(every) - len(tasks)} of {len(every)} pictures are done already")
+            bar.say(f"{len(every) - len(tasks)} of {len(every)} pictures are done already")
         for number, (task, found) in enumerate(_work(worker, tasks, jobs), 1):
             failures += found
-            say(f"{number}/{len(tasks)} {task.source.key}" + "".join(f"; {who}: {why}" for _, who, why in found))
+            why = "".join(f"; {who}: {failure}" for _, who, failure in found)
+            bar(task.source.key + why, number, len(tasks), each=True)
     findings = _collect(worker.records, every, plan)
     findings.failures = sorted([*failures, *findings.failures])
     findings.measured = sum(len(t.pieces) for t in tasks)

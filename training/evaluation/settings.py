@@ -1,4 +1,4 @@
-"""How a model that draws lots is to do it while it is measured: settings read, checked against the model, named."""
+"""How a model that samples is to do it while it is measured: settings read, checked against the model, named."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Settings:
             if self == Settings():
                 return None
             raise ColorizeError(
-                f"{descriptor.name} draws no lots, so it cannot be measured with {self.name}",
+                f"{descriptor.name} does not sample, so it cannot be measured with {self.name}",
                 "leave the settings out, or name a model that does: --sampling MODEL:SETTINGS",
                 wrong_use=True,
             )

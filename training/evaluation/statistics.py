@@ -56,7 +56,7 @@ class Spread:
 
 
 def in_steps(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Differences of at least 0 as whole steps of ``Spread``."""
+    """N differences of at least 0 as whole steps of ``Spread``, 1-D."""
     return np.rint(values.astype(np.float64) * Spread.STEPS).astype(np.int64)
 
 

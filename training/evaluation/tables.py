@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from training.evaluation.catalogue import METRICS, Metric
 from training.evaluation.heldout import FULL
 from training.evaluation.statistics import Spread, bootstrap_groups, bootstrap_mean, signed_rank
 from training.study.statistics import holm
@@ -19,23 +20,6 @@ Strokes = Mapping[tuple[str, int], Spread]
 """CIEDE2000 of all stroke pixels of all pictures by output and number of hints."""
 Column = tuple[str, Callable[[Rows, Spread], str]]
 """A head, and what makes a cell of the rows of one method and its stroke pixels."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number by which methods are compared in pairs: what it is called, digits to show, and which way is better."""
-
-    title: str
-    digits: int
-    smaller_is_better: bool
-
-
-MEASURES = {
-    "difference": Measure("ΔE00", 2, smaller_is_better=True),
-    "psnr": Measure("PSNR", 2, smaller_is_better=False),
-    "ms_ssim": Measure("MS-SSIM", 3, smaller_is_better=False),
-    "lpips": Measure("LPIPS", 3, smaller_is_better=True),
-}
 
 
 @dataclass(frozen=True)
@@ -77,24 +61,31 @@ def counts_of(rows: Rows) -> list[int]:
     return sorted({r["hints"] for r in rows}, key=lambda c: (c == FULL, c))
 
 
-def mean_column(head: str, key: str, digits: int = 2, form: str = "f") -> Column:
-    """The mean of one number over the pictures."""
-    return head, lambda rows, _: number(mean(r[key] for r in rows), digits, form)
+def columns(names: Iterable[str], *, intervals: bool = False) -> list[Column]:
+    """Columns of metrics by name: the mean over the pictures, or what the metric says instead.
+
+    Args:
+        names: keys of ``METRICS``.
+        intervals: give the 95 % bootstrap interval over pictures where a metric has one.
+    """
+    return [_column(METRICS[name], intervals) for name in names]
 
 
-def interval_column(head: str, key: str, digits: int = 2) -> Column:
-    """The same with the 95 % bootstrap interval over pictures."""
+def _column(metric: Metric, intervals: bool) -> Column:
+    def mean_of(rows: Rows, _: Spread) -> str:
+        return number(mean(r[metric.name] for r in rows), metric.digits, metric.form)
 
-    def cell(rows: Rows, _: Spread) -> str:
-        middle, low, high = bootstrap_mean(np.array([r[key] for r in rows], np.float64))
-        return f"{number(middle, digits)} ({number(low, digits)} to {number(high, digits)})"
+    def with_interval(rows: Rows, _: Spread) -> str:
+        found = bootstrap_mean(np.array([r[metric.name] for r in rows], np.float64))
+        middle, low, high = (number(value, metric.digits) for value in found)
+        return f"{middle} ({low} to {high})"
 
-    return head, cell
-
-
-def stroke_column(head: str, percentile: float) -> Column:
-    """A percentile over all stroke pixels of all pictures."""
-    return head, lambda _, strokes: number(strokes.percentile(percentile))
+    if metric.pooled is not None:
+        share = metric.pooled
+        return metric.title, lambda _, strokes: number(strokes.percentile(share))
+    if metric.against is not None:
+        return f"{metric.title} ratio", lambda rows, _: number(chroma_ratio(rows))
+    return (f"{metric.title} (95 %)", with_interval) if intervals and metric.interval else (metric.title, mean_of)
 
 
 def chroma_ratio(rows: Rows) -> float:
@@ -143,7 +134,7 @@ def compare(rows: Rows, ours: Sequence[str], others: Sequence[str], seed: int, k
             groups = [found[mine][k]["group"] for k in both]
             _, group_low, group_high = bootstrap_groups(gaps, groups, seed)
             known = gaps[np.isfinite(gaps)]
-            better = known < 0 if MEASURES[key].smaller_is_better else known > 0
+            better = known * METRICS[key].better > 0
             numbers = {"mean": middle, "low": low, "high": high}
             numbers |= {"won": float(better.mean()) if len(known) else float("nan"), "pictures": len(both)}
             numbers |= {"group_low": group_low, "group_high": group_high, "p": signed_rank(gaps)}
@@ -159,7 +150,7 @@ def compare_table(comparisons: Rows, titles: Mapping[str, str], *, tests: bool =
     head = ["hints, pair", "mean difference", "95 % interval", "pictures won"]
     body = []
     for c in comparisons:
-        digits = MEASURES[c["measure"]].digits
+        digits = METRICS[c["measure"]].digits
 
         def signed(value: float, digits: int = digits) -> str:
             return f"{value:+.{digits}f}"

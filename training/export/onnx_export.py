@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from torch.onnx.errors import OnnxExporterError
 
 from engine.errors import ColorizeError
 from engine.models.checkpoint import LoadedModel
+from engine.system.files import atomic_write
 from training.export.onnx_interface import FLOOD_RECIPE, Interface, Positional, interface_of, random_inputs, tensors_of
 
 OPSET = 17
@@ -72,10 +71,7 @@ def write_onnx(
     """
     interface = interface_of(model.network, model.descriptor)
     out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with atomic_write(out) as temporary:
         _trace(temporary, model, interface)
         _describe(temporary, interface, {**metadata, **_about(model, interface)})
         checked = check(temporary, model, interface, seed)
@@ -86,9 +82,6 @@ def write_onnx(
                 f"the ONNX file differs from torch by {worst:.2g}, more than {tolerance:g}; it was not kept",
                 "report this with the versions of torch and onnxruntime, or allow more with --tolerance",
             )
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
     return checked
 
 

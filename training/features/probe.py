@@ -40,12 +40,12 @@ def encoder_look(encoder: Encoder) -> Look:
 
 
 def thumbnail(x: Tensor) -> Tensor:
-    """The pixels of the picture at 16 x 16."""
+    """The pixels of Bx3xSxS pictures at 16 x 16, Bx768."""
     return F.interpolate(x, (16, 16), mode="area").flatten(1)
 
 
 def colour_statistics(x: Tensor) -> Tensor:
-    """A histogram of sRGB in 4 x 4 x 4 bins, as square roots, so that distances are Hellinger's."""
+    """A histogram of Bx3xSxS sRGB in 4 x 4 x 4 bins, as square roots, so that distances are Hellinger's."""
     bins = ((x + 1) / 2 * BINS).long().clamp(0, BINS - 1)
     code = (bins[:, 0] * BINS + bins[:, 1]) * BINS + bins[:, 2]
     return F.one_hot(code.flatten(1), BINS**3).float().mean(1).sqrt()
@@ -204,7 +204,7 @@ def distortion_distances(distance: Callable[[Tensor, Tensor], Tensor], pictures:
 
 
 def oklab_distance(picture: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared distance in OKLab: what pixels alone say."""
+    """Mean squared distance of Bx3xHxW in [-1, 1] in OKLab: what pixels alone say."""
     return F.mse_loss(to_oklab(picture), to_oklab(truth))
 
 

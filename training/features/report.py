@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from engine.imaging.files.reading import on_white
 from engine.models.components.encoder import Encoder
 from training.data.pack import Source, read_manifest
 from training.features.probe import (
@@ -40,9 +41,7 @@ def _read(sources: Sequence[Source]) -> Tensor:
     parts = []
     for source in sources:
         with Image.open(source.image) as image:
-            rgba = image.convert("RGBA")
-            white = Image.new("RGBA", rgba.size, "white")
-            parts.append(square(np.asarray(Image.alpha_composite(white, rgba).convert("RGB")), SIDE))
+            parts.append(square(np.asarray(on_white(image)), SIDE))
     return torch.cat(parts)
 
 

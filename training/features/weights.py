@@ -7,11 +7,10 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.errors import ColorizeError
-from engine.models.checkpoint import FORMAT_VERSION, read_tensors
+from engine.models.checkpoint import FORMAT_VERSION, read_header, read_tensors
 from engine.models.components.encoder import ARCHITECTURE, Encoder, EncoderConfig
 from engine.models.registry import parse_config
 
@@ -36,11 +35,7 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> tuple[Encode
         ColorizeError: unreadable, not an encoder, or damaged.
     """
     remedy = "make one with `training train-encoder`"
-    try:
-        with safe_open(path, framework="pt") as f:
-            metadata = dict(f.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as e:
-        raise ColorizeError(f"the weights {path} cannot be read ({str(e).splitlines()[0]})", remedy) from e
+    metadata = read_header(path, remedy)
     if metadata.get("architecture") != ARCHITECTURE or metadata.get("format_version") != FORMAT_VERSION:
         raise ColorizeError(f"{path} holds {metadata.get('architecture', 'nothing known')}, no encoder", remedy)
     try:

@@ -1,6 +1,6 @@
 """Content losses: how far two pictures are apart in the eyes of something that looks at more than pixels.
 
-``L_cont = |F(y_hat) - F(y)|^2 / chw`` (method section 2), with F the fourth activation of VGG16 as published, our own
+``L_cont = |F(y_hat) - F(y)|^2 / chw``, with F the fourth activation of VGG16 as published, our own
 encoder, or the pixels themselves.
 """
 

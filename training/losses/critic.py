@@ -1,6 +1,6 @@
 """The conditional critic of the optional adversarial phase, as a Wasserstein critic with gradient penalty.
 
-It sees lineart, hints and mask with the picture, or nothing would police hint fidelity (method section 6.4).
+It sees lineart, hints and mask with the picture, or nothing would police hint fidelity.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Critic(nn.Module):
 
 
 class ThesisCritic(nn.Module):
-    """The critic of the thesis (method section 2): SRGAN's strided stages with undilated ResNeXt blocks.
+    """The critic of the thesis: SRGAN's strided stages with undilated ResNeXt blocks.
 
-    It sees lineart, hints and mask too (method section 6.4).
+    It sees lineart, hints and mask too.
 
     Args:
         width: f of the thesis.
@@ -81,7 +81,7 @@ class ThesisCritic(nn.Module):
 
 
 def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, inputs: ModelInputs, gen: Chance) -> Tensor:
-    """E[C(fake)] - E[C(real)] + 10 E[(|grad C(x)| - 1)^2] + 1e-3 E[C(real)^2] (Gulrajani 2017; method section 2)."""
+    """E[C(fake)] - E[C(real)] + 10 E[(|grad C(x)| - 1)^2] + 1e-3 E[C(real)^2] (Gulrajani 2017)."""
     mix = rand(gen, real.shape[0], 1, 1, 1)
     between = (mix * real + (1 - mix) * fake.detach()).requires_grad_(True)
     (slope,) = torch.autograd.grad(critic(between, inputs).sum(), between, create_graph=True)

@@ -1,7 +1,7 @@
-"""The second generator of PaintsTorch: it reads the lineart back out of the colours (method section 2).
+"""The second generator of PaintsTorch: it reads the lineart back out of the colours.
 
 A picture whose lines cannot be found again has lost its drawing. It sees the colours alone: given features of the
-lineart it would rebuild the lines without looking at them (method section 6.5).
+lineart it would rebuild the lines without looking at them.
 """
 
 from __future__ import annotations
@@ -56,5 +56,5 @@ class ThesisReader(nn.Module):
 
 
 def reading_error(read: Tensor, lineart: Tensor) -> Tensor:
-    """L_recon: mean squared error of Bx1xHxW lineart in [-1, 1] (method section 2)."""
+    """L_recon: mean squared error of Bx1xHxW lineart in [-1, 1]."""
     return F.mse_loss(read, lineart)

@@ -102,7 +102,7 @@ def shading_errors(
 
 
 def hint_fidelity(a: Tensor, b: Tensor, hinted: Tensor, over: Over = alone) -> Tensor:
-    """L1 in OKLab under the strokes."""
+    """L1 of Bx3xHxW in OKLab under the strokes."""
     return ((a - b).abs().sum(1, keepdim=True) * hinted).sum() / over("hint", hinted.sum()) * 5
 
 

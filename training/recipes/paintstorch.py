@@ -1,6 +1,6 @@
 """Trains PaintsTorch: colour from lineart and hints, with a critic, and a second generator that reads the lines back.
 
-``thesis`` is the recipe as published (method section 2, with the right forms of section 6); ``cpu`` and ``gpu`` train
+``thesis`` is the recipe as published; ``cpu`` and ``gpu`` train
 the compact network with this package's own colour losses in place of the content loss.
 """
 

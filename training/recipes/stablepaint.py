@@ -305,7 +305,7 @@ class StablePaintRun(ColouringRun):
         return torch.stack(list(terms.values())).sum(), terms
 
     def _pleasing_round_trip(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
-        """The VAE's loss with what the critic thinks, which must not be left with gradients (method section 6.9)."""
+        """The VAE's loss with what the critic thinks, which must not be left with gradients."""
         with self._precision():
             shaded, terms = self.shared("net")(part)
         part.shaded = shaded.detach()

@@ -1,7 +1,7 @@
 """Trains StencilTorch: its presets and what one step is.
 
 ``cpu`` and ``gpu`` train the compact network with this package's own colour losses; ``thesis`` is the recipe as
-published (method section 3, with the right forms of section 6).
+published.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ PRESETS = {
 
 
 def composite(shaded: Tensor, batch: TrainingBatch) -> Tensor:
-    """The picture as it is used: the prediction inside the mask, the input outside."""
+    """The picture as it is used, Bx3xHxW: the prediction inside the mask, the input outside."""
     inside = batch.inputs.mask
     return shaded * inside + batch.inputs.composite * (1 - inside)
 

@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.errors import ColorizeError
+from engine.system.device import find_devices
 
 _BROADCAST = next(
     name
@@ -35,7 +36,7 @@ PATIENCE = timedelta(minutes=30)
 
 def pick_device() -> torch.device:
     """CUDA when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if "cuda" in find_devices() else "cpu")
 
 
 class _Sum(torch.autograd.Function):

@@ -131,11 +131,11 @@ class Loop:
                     yield from self.damage.tell()
                 self._tell(terms, phase, now)
                 # All do the same: stop when one has to, and save when one is due.
-                wish = 2.0 if now > self.end or stop.asked is not None else float(now - self.saved > self.save_seconds)
-                wish = run.team.widest(torch.tensor(wish))
-                if wish == 1:
+                vote = 2.0 if now > self.end or stop.asked is not None else float(now - self.saved > self.save_seconds)
+                vote = run.team.widest(torch.tensor(vote))
+                if vote == 1:
                     self.save()
-                over = wish == 2
+                over = vote == 2
                 if over or run.step >= run.config.steps or run.phase() != phase:
                     break
         yield from self.damage.tell()

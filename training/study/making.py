@@ -130,7 +130,7 @@ def _copies(
         size = _size(sources[0])
         pictures: list[Pixels] = []
         for source in sources:
-            pixels = _on_white(reading.read_context(source, size, sources[0]))
+            pixels = np.asarray(reading.on_white(Image.fromarray(reading.read_context(source, size, sources[0]))))
             if max(pixels.shape) > MAX_SIDE:
                 raise ColorizeError(f"{source} is larger than {MAX_SIDE} pixels a side", "scale all pictures down")
             for other, earlier in zip(methods, pictures, strict=False):
@@ -149,12 +149,6 @@ def _size(path: Path) -> tuple[int, int]:
         turned = image.getexif().get(0x0112, 1) >= 5
         return (image.height, image.width) if turned else image.size
     return 0, 0
-
-
-def _on_white(rgba: Pixels) -> Pixels:
-    """Lay straight-alpha HxWx4 on white; HxWx3."""
-    ground = Image.new("RGBA", (rgba.shape[1], rgba.shape[0]), (255, 255, 255, 255))
-    return np.asarray(Image.alpha_composite(ground, Image.fromarray(rgba)).convert("RGB"))
 
 
 def _some(names: Sequence[str]) -> str:

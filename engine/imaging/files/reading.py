@@ -83,6 +83,14 @@ def read_lineart(path: Path) -> Lineart:
     return Lineart(paper, ink)
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """Flatten a picture to RGB, with white where it is transparent."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
 def ink_to_paper(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Paper under the ink of an uint8 HxWx4 picture, float32 HxW, as ``read_lineart`` finds it in a file."""
     paper = np.ones(rgba.shape[:2], np.float32)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import ColorizeError
-from engine.imaging.files.reading import BAND, Lineart
+from engine.imaging.files.reading import BAND, Lineart, on_white
+from engine.system.files import atomic_write, temporary_in
 
 Pixels = NDArray[np.uint8]
 
@@ -115,11 +116,9 @@ def check_target(path: Path, *, new_folder: bool = False) -> None:
     with _told(path):
         while new_folder and not folder.exists():
             folder = folder.parent
-        probe = _temporary(folder)
-        try:
-            probe.touch(exist_ok=False)
-        finally:
-            _remove(probe)
+        probe = temporary_in(folder)
+        probe.touch(exist_ok=False)
+        probe.unlink()
 
 
 def make_folder(folder: Path) -> list[Path]:
@@ -141,7 +140,7 @@ def make_folder(folder: Path) -> list[Path]:
 
 
 def write_png(path: Path, array: Pixels) -> None:
-    """Write one picture; like ``write_all`` with a single file.
+    """Write one picture, uint8 HxW, HxWx3 or HxWx4; like ``write_all`` with a single file.
 
     Raises:
         ColorizeError: it could not be written; nothing is left of it.
@@ -161,39 +160,16 @@ def write_all(files: Sequence[tuple[Path, Pixels]]) -> None:
     Raises:
         ColorizeError: one could not be written, and why; old files are as they were.
     """
-    staged: list[tuple[Path, Path]] = []
-    try:
+    with contextlib.ExitStack() as staged:
+        # They get their names in the opposite order, so that the first, the picture itself, comes last.
         for path, array in files:
+            staged.enter_context(_told(path))
             data = _encode(path, array)
-            with _told(path):
-                # A link is followed: what it points to is replaced, not the link.
-                target = Path(os.path.realpath(path))
-                if target.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, "is a folder")
-                staged.append((_temporary(target.parent), target))
-                _write_whole(staged[-1][0], data)
-        for (temporary, target), (path, _) in zip(staged, files, strict=True):
-            with _told(path):
-                temporary.replace(target)
-    finally:
-        for temporary, _ in staged:
-            _remove(temporary)
-
-
-def _temporary(folder: Path) -> Path:
-    return folder / f".colorize-{os.urandom(6).hex()}.tmp"
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # it is gone already, or the folder was never writable
-        path.unlink()
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+            # A link is followed: what it points to is replaced, not the link.
+            target = Path(os.path.realpath(path))
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder")
+            staged.enter_context(atomic_write(target, sync=True)).write_bytes(data)
 
 
 def _encode(path: Path, array: Pixels) -> bytes:
@@ -213,8 +189,7 @@ def _encode(path: Path, array: Pixels) -> bytes:
         image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
     else:
         if image.mode == "RGBA":
-            ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(ground, image).convert("RGB")
+            image = on_white(image)
         image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 

@@ -121,7 +121,7 @@ class Segments:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Prediction:
     """What the model sees, at any size.
 
     Attributes:
@@ -163,27 +163,29 @@ def find_segments(regions: NDArray[np.int32], flooded: Flooded | None) -> Segmen
 
 
 def make_flats(
-    segments: Segments, sight: Sight, moments: Moments | None = None, *, split: bool = True, lean: float = 1.0
+    segments: Segments, prediction: Prediction, moments: Moments | None = None, *, split: bool = True, lean: float = 1.0
 ) -> Flats:
     """Choose a colour for every segment.
 
     Args:
         segments: what to colour.
-        sight: the model's view.
+        prediction: the model's view.
         moments: give the guessed colours these, for a picture nobody gave any colour to go by; None = as guessed.
         split: cut large segments to be guessed where the model sees clearly different colours.
         lean: how far guesses go towards the strokes' flood, from 0 to 1 = as far as is best for a single best guess.
     """
     labels, hints = segments.labels.copy(), segments.hints
-    lab_guess = srgb_to_oklab(sight.guess)
+    lab_guess = srgb_to_oklab(prediction.guess)
     whole = hints >= 0 if split else np.ones(len(hints), np.bool_)
     lab_context = None
-    if sight.context is not None and sight.known is not None and sight.known.any():
-        lab_context = srgb_to_oklab(sight.context)
-        whole = whole | _of_one_colour(resize_labels(labels, *sight.known.shape), lab_context, sight.known, len(hints))
+    if prediction.context is not None and prediction.known is not None and prediction.known.any():
+        lab_context = srgb_to_oklab(prediction.context)
+        whole = whole | _of_one_colour(
+            resize_labels(labels, *prediction.known.shape), lab_context, prediction.known, len(hints)
+        )
     count = _split_guessed(labels, whole, lab_guess, len(hints))
     hints = np.concatenate([hints, np.full(count - len(hints), -1, np.int32)])
-    guessed, free = _guessed_palette(labels, count, lab_guess, sight.paper), hints < 0
+    guessed, free = _guessed_palette(labels, count, lab_guess, prediction.paper), hints < 0
     small = resize_labels(labels, *lab_guess.shape[:2])
     if segments.flooded is not None:
         colours = srgb_to_oklab(np.divide(segments.palette, 255, dtype=np.float32))
@@ -193,8 +195,8 @@ def make_flats(
         at = np.flatnonzero((hints < 0).take(small))
         brought = colours.take(resize_labels(segments.flooded, *small.shape).reshape(-1).take(at), axis=0)
         _lean(guessed, _medians(brought, small.reshape(-1).take(at), count), share.astype(np.float32))
-    if lab_context is not None and sight.known is not None:
-        medians = segment_medians(lab_context, small, sight.known, count)
+    if lab_context is not None and prediction.known is not None:
+        medians = segment_medians(lab_context, small, prediction.known, count)
         _lean(guessed, medians, np.full(count, LEAN_ON_CONTEXT, np.float32))
         # What goes on outside the mask has its colour from there.
         free &= ~medians[1]

@@ -65,7 +65,7 @@ def distance_to_ink(lineart: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def at_segmentation_size(lineart: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The drawing itself, or one of ``MAX_PIXELS`` where it is larger."""
+    """The HxW drawing in [0, 1] itself, or one of ``MAX_PIXELS`` where it is larger."""
     h, w = lineart.shape
     if h * w <= MAX_PIXELS:
         return lineart
@@ -79,7 +79,7 @@ def scaled_gap(gap: float | None, lineart: NDArray[np.float32], small: NDArray[n
 
 
 def nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Give every pixel labelled 0 the label of the nearest labelled pixel. All zero stays all zero."""
+    """Give every pixel labelled 0 in HxW int32 the label of the nearest labelled one. All zero stays all zero."""
     if labels.all() or not labels.any():
         return labels
     index, of_index = _nearest(labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -28,3 +29,15 @@ class ResidualBlock(nn.Module):
             self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm1)
             self.conv2 = fuse_conv_bn_eval(self.conv2, self.norm2)
             self.norm1, self.norm2 = nn.Identity(), nn.Identity()
+
+
+class Foldable(nn.Module):
+    """A network with such blocks, which a checkpoint prepares once it is loaded."""
+
+    def prepare_for_inference(self) -> None:
+        """Fold BatchNorm and lay the weights out for CPUs."""
+        self.eval()
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                module.fold()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 
 What it is conditioned on comes as input channels; the cross-attention, kept from the thesis, adds what lies far away.
 Attention is over all positions of the map without a causal mask, with rotary positions in two dimensions, so that what
-counts is how far apart two places are and not where the crop began (method section 6.8).
+counts is how far apart two places are and not where the crop began.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Local features of a lineart at 1/16, computed by a frozen network that travels with the model (method section 2).
+"""Local features of a lineart at 1/16, computed by a frozen network that travels with the model.
 
 A lineart lacks the colours and textures that tell what is what; features of a network that has seen much art make up
 for some of that. The thesis takes Illustration2Vec (Saito and Matsui 2015); ``learned`` is an encoder of our own.

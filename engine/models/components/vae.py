@@ -1,4 +1,4 @@
-"""The illustration VAE of StablePaint: 8x8 pixels to a cell of a few channels and back (method section 4).
+"""The illustration VAE of StablePaint: 8x8 pixels to a cell of a few channels and back.
 
 One decoder pass gives two pictures: the illustration, and its simplified version in flat colours, which is what the
 guide decoder is to StencilTorch. So what lies between them is light and shade, as the pipeline needs it.
@@ -101,7 +101,7 @@ class Vae(nn.Module):
         return Posterior(mean + self.project(pictures), log_variance.clamp(*LOG_VARIANCE_RANGE))
 
     def standardise(self, mean: Tensor) -> Tensor:
-        """Bring latents to mean 0 and deviation 1 per channel over the training art."""
+        """Bring BxCxhxw latents to mean 0 and deviation 1 per channel over the training art."""
         return (mean - self.get_buffer("centre")) / self.get_buffer("spread")
 
     def latent(self, pictures: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Result:
         packed: the same as zlib.
         thumb: a QImage with the lines on it.
         node: id of the layer that was made of it, or empty.
-        seed: of models that draw lots.
+        seed: of models that sample.
         seconds: it took.
         note: a word about how it ran, or empty.
     """

@@ -225,7 +225,7 @@ class Session(QtCore.QObject):
         if event.id and job is not None:
             self._hear_job(job, event, body)
         elif event.kind == "state":
-            self._hear_state(event.detail, str(body.get("reason", "")))
+            self._hear_state(event.detail, str(body.get("code", "")), str(body.get("reason", "")))
         elif event.kind in ("welcome", "models"):
             self._hear_models(body)
         elif event.kind == "status":
@@ -233,9 +233,9 @@ class Session(QtCore.QObject):
         elif event.id:
             self._keeper.hear_answer(event.id)
 
-    def _hear_state(self, state: str, reason: str) -> None:
+    def _hear_state(self, state: str, code: str, reason: str) -> None:
         before = self._keeper.phase
-        self._keeper.hear_state(state, reason)
+        self._keeper.hear_state(state, code, reason)
         if self._keeper.phase == supervisor.UP:
             self._ask("status")
         elif before == supervisor.UP:

@@ -161,7 +161,7 @@ class Keeper:
 
     # ---- news
 
-    def hear_state(self, state: str, reason: str) -> None:
+    def hear_state(self, state: str, code: str, reason: str) -> None:
         """The client has found the engine ready, or lost it."""
         if self.phase == STOPPING:
             return
@@ -176,7 +176,7 @@ class Keeper:
             self._adoptions = 0
             self._enter(UP)
         elif state == "lost" and self.phase == UP:
-            self.cause, self.remedy = words.lost(reason), tr("wait a moment, or start it again")
+            self.cause, self.remedy = words.lost(code, reason), tr("wait a moment, or start it again")
             self._enter(LOST)
             self._look_after_loss(time.monotonic())
 

@@ -74,12 +74,12 @@ def no_weights() -> tuple[str, str]:
     )
 
 
-def lost(reason: str) -> str:
-    """Why the engine counts as lost, from the client's own words."""
+def lost(code: str, reason: str = "") -> str:
+    """Why the engine counts as lost: by the client's code, else in its words."""
     known = {
-        "the engine's process has ended": tr("the engine has ended"),
-        "the engine does not answer": tr("the engine does not answer"),
-        "the connection broke": tr("the connection to the engine broke"),
-        "another engine has taken over": tr("another engine has taken over"),
+        "engine_ended": tr("the engine has ended"),
+        "engine_silent": tr("the engine does not answer"),
+        "connection_broken": tr("the connection to the engine broke"),
+        "engine_replaced": tr("another engine has taken over"),
     }
-    return known.get(reason) or reason or tr("the engine is lost")
+    return known.get(code) or reason or tr("the engine is lost")

@@ -1,4 +1,4 @@
-"""``engine colorize`` with a model that draws lots: numbered files, what it reports, and what it refuses."""
+"""``engine colorize`` with a model that samples: numbered files, what it reports, and what it refuses."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def test_numbers_that_make_no_sense_are_wrong_use(
     assert list(tmp_path.iterdir()) == [lineart]
 
 
-def test_a_model_that_draws_no_lots_is_wrong_for_it_and_nothing_is_written(
+def test_a_model_that_does_not_sample_is_wrong_for_it_and_nothing_is_written(
     lineart: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     asked = ("--strength", 0.5, "--variations", 2)
     done = invoke("colorize", lineart, "--weights", small_weights, "--size", 64, *asked, "-o", tmp_path / "out.png")
     assert done.exit_code == 2
-    assert "draws no lots, so it has no strength and no variations; leave that out" in done.stderr
+    assert "does not sample, so it has no strength and no variations; leave that out" in done.stderr
     assert list(tmp_path.iterdir()) == [lineart]
 
 

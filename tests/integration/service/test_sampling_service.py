@@ -31,7 +31,7 @@ LONG = {"model": MODEL, "steps": 1000, "variations": 8, "size": 512}
 
 @pytest.fixture(scope="module")
 def sampler(tmp_path_factory: pytest.TempPathFactory, small_weights: Path, small_stablepaint: Path) -> Iterator[Engine]:
-    """An engine with a model that draws lots and one that does not."""
+    """An engine with a model that samples and one that does not."""
     folder = tmp_path_factory.mktemp("sampler")
     (folder / "weights").mkdir()
     for path in (small_weights, small_stablepaint):
@@ -168,7 +168,7 @@ def test_a_client_that_vanishes_takes_its_sampling_along(
         ({"guidance": 1}, "no guidance"),
     ],
 )
-def test_a_model_that_draws_no_lots_says_so(
+def test_a_model_that_does_not_sample_says_so(
     sampler: Engine, call: Callable[..., Caller], sketch: Sketch, body: dict[str, Any], words: str
 ) -> None:
     caller = call(sampler)
@@ -244,4 +244,4 @@ def test_a_batch_samples_as_it_is_told_and_again_when_that_changes(
     assert "strength" not in batch()
     assert len(batch()["skipped"]) == 1
     refused = batch("--steps", 3, code=2, model="small")
-    assert "small draws no lots, so it has no steps" in refused["error"]
+    assert "small does not sample, so it has no steps" in refused["error"]

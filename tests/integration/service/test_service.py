@@ -134,7 +134,7 @@ def test_control_answers_while_a_job_runs_and_jobs_can_be_cancelled(
     assert caller.until(running).type == "cancelled"
     assert caller.until(after).type == "result"
     assert [caller.lasts(j) for j in (running, queued, after)] == [["cancelled"], ["cancelled"], ["result"]]
-    # A wish to cancel may be faster than the pixels of the job.
+    # A request to cancel may be faster than the pixels of the job.
     late = Message("colorize", {"width": 64, "height": 48}, buffers=[picture("lineart", sketch())])
     caller.ask("cancel", job=late.id)
     caller.send(late)

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from training.curate.command import curate
+from training.cli.main import main
 from training.data.pack import read_manifest
 
 ART = Path(__file__).parents[2] / "data" / "art"
@@ -32,7 +32,7 @@ PROGRAM = [sys.executable, "-c", "from training.curate.command import curate; cu
 
 
 def run(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(curate, [str(w) for w in (*words, "--workers", 1)])
+    result = CliRunner().invoke(main, ["curate", *(str(w) for w in (*words, "--workers", 1))])
     assert result.exit_code == code, result.output
     return result
 

@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 
 from engine.models.checkpoint import save_model
 from engine.models.stenciltorch import Compact, CompactConfig
+from engine.system.progress import ProgressBar
+from training.cli.main import main
 from training.evaluation.changes import change_table, compare_relative
-from training.evaluation.command import evaluate
 from training.evaluation.heldout import FULL
 from training.evaluation.methods import Baseline, Checkpoint
 from training.evaluation.networks import InceptionV3, Lpips
@@ -55,7 +56,7 @@ def run(art: Path, tmp_path: Path, small_weights: Path) -> Callable[..., Result]
 
     def invoke(out: str, *more: str) -> Result:
         command = [str(art), str(tmp_path / out), "--weights", f"net={small_weights}", "--baselines", "nearest,white"]
-        return CliRunner().invoke(evaluate, [*command, "--hints", "0,4,full", "--features", "none", *more])
+        return CliRunner().invoke(main, ["evaluate", *command, "--hints", "0,4,full", "--features", "none", *more])
 
     return invoke
 
@@ -106,13 +107,15 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(
 ) -> None:
     assert run("whole").exit_code == 0
 
-    def stop(line: str) -> None:
-        if line.startswith("1/3"):
-            raise KeyboardInterrupt
+    class Stop(ProgressBar):
+        def __call__(self, stage: str, done: int = 0, total: int = 0, *, each: bool = False) -> None:
+            assert (total, each) == (3, True)
+            if done == 1:
+                raise KeyboardInterrupt(stage)
 
     methods = (Checkpoint("net", small_weights, (("colour", "net"),)), Baseline("nearest"), Baseline("white"))
     with pytest.raises(KeyboardInterrupt):
-        evaluate_plan(Plan(art, ("test",), methods, (0, 4, FULL)), tmp_path / "part", say=stop)
+        evaluate_plan(Plan(art, ("test",), methods, (0, 4, FULL)), tmp_path / "part", bar=Stop())
     done = {p: p.stat().st_mtime_ns for p in (tmp_path / "part" / "records").rglob("*.npz")}
     assert done
     again = run("part")
@@ -202,7 +205,7 @@ def test_wrong_use_is_explained_with_exit_code_2(run: Callable[..., Result], tmp
         ("--features", str(tmp_path / "no.safetensors")): "no safetensors file",
         ("--split", "other"): "no pictures marked",
         ("--device", "abacus"): "no device 'abacus'",
-        ("--sampling", "steps=4"): "stenciltorch draws no lots, so it cannot be measured with steps=4",
+        ("--sampling", "steps=4"): "stenciltorch does not sample, so it cannot be measured with steps=4",
         ("--sampling", "speed=4"): "'speed=4' is no setting",
         ("--sampling", "steps=four"): "steps=four is no number",
         ("--sampling", "steps=4,steps=8"): "names steps twice",
@@ -218,7 +221,7 @@ def test_wrong_use_is_explained_with_exit_code_2(run: Callable[..., Result], tmp
         assert "Traceback" not in done.output
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = CliRunner().invoke(evaluate, [str(empty), str(tmp_path / "out")])
+    done = CliRunner().invoke(main, ["evaluate", str(empty), str(tmp_path / "out")])
     assert done.exit_code == 2
     assert "holds no manifest.csv" in done.output
 

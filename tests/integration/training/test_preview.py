@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from training.cli import preview
+from training.cli.main import main
 from training.data import preview as sheets
 from training.data.flats import Smoothing
 from training.data.strokes import SCHEMES
@@ -20,7 +21,7 @@ PEPPER = ART / "peppercarrot" / "E12P02_01.webp"
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(preview.preview, [str(a) for a in arguments])
+    return CliRunner().invoke(main, ["preview", *(str(a) for a in arguments)])
 
 
 def cells(path: Path, size: int) -> list[list[np.ndarray]]:

@@ -218,7 +218,7 @@ def test_a_model_that_samples_is_held_against_all_it_promises(
 
 def test_stablepaints_benchmark_refuses_the_weights_of_another_model(tmp_path: Path, small_weights: Path) -> None:
     art = make_tiny_art(tmp_path / "art")
-    done = run_benchmark("stablepaint_quality", art, tmp_path / "out", "--weights", small_weights)
+    done = run_benchmark("stablepaint.quality", art, tmp_path / "out", "--weights", small_weights)
     assert done.returncode == 2
     assert "not of StablePaint" in done.stderr
     assert "Traceback" not in done.stderr

@@ -68,7 +68,7 @@ def look(t, document, docker):
 
 
 def lots(t, document, docker):
-    """Four variations of a model that draws lots, one of them in the picture."""
+    """Four variations of a model that samples, one of them in the picture."""
     yield from steps.new_set(t, document)
     variations.hint_half(t, document)
     yield from variations.options_by_model(t)

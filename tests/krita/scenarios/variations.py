@@ -37,7 +37,7 @@ def options_by_model(t):
     yield from choose(t, "model_combo", "stenciltorch")
     t.equal(shown(t), ["size_spin"], "options of the shipped model")
     yield from choose(t, "model_combo", "stablepaint")
-    t.equal(shown(t), list(BOXES), "options of a model that draws lots")
+    t.equal(shown(t), list(BOXES), "options of a model that samples")
     model = next(m for m in t.docker().session.models if m["name"] == "stablepaint")
     t.equal(t.child("QSpinBox", "steps_spin").value(), model["steps"], "steps by default")
     t.equal(t.child("QSpinBox", "strength_spin").value(), round(100 * model["strength"]), "strength by default")

@@ -12,8 +12,9 @@ from scipy.linalg import sqrtm
 from scipy.signal import convolve2d
 from skimage.color import lab2rgb
 
+from engine.imaging.files.reading import on_white
 from training.evaluation.distances import FEWEST, compare_sets, frechet, kernel, standardise
-from training.evaluation.heldout import on_white, varied
+from training.evaluation.heldout import varied
 from training.evaluation.metrics import SAME_PICTURE, ciede2000, ms_ssim, psnr, region_accuracy
 from training.evaluation.statistics import Spread, bootstrap_groups, bootstrap_mean, in_steps, signed_rank
 from training.evaluation.tables import compare

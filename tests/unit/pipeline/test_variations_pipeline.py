@@ -1,4 +1,4 @@
-"""Jobs on a model that draws lots: variations, strength, previews, stopping, and what lies outside the mask."""
+"""Jobs on a model that samples: variations, strength, previews, stopping, and what lies outside the mask."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_numbers_that_make_no_sense_are_refused() -> None:
             JOB.with_settings(**wrong)
 
 
-def test_a_model_that_draws_no_lots_says_so(plain: Pipeline) -> None:
+def test_a_model_that_does_not_sample_says_so(plain: Pipeline) -> None:
     with pytest.raises(ColorizeError, match="no strength and no variations"):
         plain.vary(Job(drawing(), settings=JobSettings(size=64, strength=0.5, variations=2)))
     with pytest.raises(ColorizeError, match="no steps"):

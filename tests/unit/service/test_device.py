@@ -14,7 +14,8 @@ from engine.pipeline import Cancelled
 from engine.protocol.messages import Buffer
 from engine.protocol.settings import JobSettings
 from engine.service.buffers import strokes
-from engine.service.device import Device, Done, Wish, _device_is_short, choose_device
+from engine.service.device import Device, Done, JobRequest
+from engine.system.device import choose_device, cpu_may_do, is_out_of_memory
 
 Pixels = NDArray[np.uint8]
 
@@ -25,9 +26,9 @@ def run_out(*_: object) -> None:
 
 def run(device: Device, line: Pixels) -> tuple[list[str], Done]:
     stages: list[str] = []
-    wish = Wish(line.shape[1], line.shape[0], "small", JobSettings(size=64), ("colour",), False, "")
+    request = JobRequest(line.shape[1], line.shape[0], "small", JobSettings(size=64), ("colour",), False, "")
     lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
-    done = device.run(wish, [lineart], lambda stage, *_: stages.append(stage), lambda *_: None, lambda: False)
+    done = device.run(request, [lineart], lambda stage, *_: stages.append(stage), lambda *_: None, lambda: False)
     return stages, done
 
 
@@ -50,9 +51,9 @@ def test_variations_come_with_their_seeds_and_previews(small_stablepaint: Path, 
     line = sketch()
     lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
     settings = JobSettings(size=64, seed=2**63 - 2, strength=1.0, steps=2, guidance=1.5, variations=3)
-    wish = Wish(64, 48, "small-stablepaint", settings, ("shading", "flats"), True, "")
+    request = JobRequest(64, 48, "small-stablepaint", settings, ("shading", "flats"), True, "")
     device, seen = Device("cpu", small_stablepaint), []
-    done = device.run(wish, [lineart], lambda *_: None, lambda variation, *_: seen.append(variation), lambda: False)
+    done = device.run(request, [lineart], lambda *_: None, lambda variation, *_: seen.append(variation), lambda: False)
     assert done.seeds == [2**63 - 2, 2**63 - 1, 0]
     assert seen == [0, 1, 2] * 2
     assert [list(layers) for layers in done.layers] == [["shading", "flats"]] * 3
@@ -63,7 +64,9 @@ def test_variations_come_with_their_seeds_and_previews(small_stablepaint: Path, 
 def test_a_sampling_takes_no_step_once_it_is_to_stop(small_stablepaint: Path, sketch: Callable[..., Pixels]) -> None:
     line = sketch()
     lineart = Buffer("lineart", line.shape[1], line.shape[0], "L8", data=line.tobytes())
-    wish = Wish(64, 48, "small-stablepaint", JobSettings(size=64, steps=100, variations=2), ("colour",), True, "")
+    request = JobRequest(
+        64, 48, "small-stablepaint", JobSettings(size=64, steps=100, variations=2), ("colour",), True, ""
+    )
     steps: list[int] = []
 
     def stop() -> bool:
@@ -71,16 +74,31 @@ def test_a_sampling_takes_no_step_once_it_is_to_stop(small_stablepaint: Path, sk
 
     with pytest.raises(Cancelled):
         Device("cpu", small_stablepaint).run(
-            wish, [lineart], lambda _, done, __: steps.append(done), lambda *_: None, stop
+            request, [lineart], lambda _, done, __: steps.append(done), lambda *_: None, stop
         )
     assert len(steps) == 8
 
 
-def test_lack_of_memory_is_told_from_bugs() -> None:
-    assert _device_is_short(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
-    assert _device_is_short(RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"))
-    assert _device_is_short(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
-    assert not _device_is_short(RuntimeError("shape '[1, 2]' is invalid for input of size 3"))
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_lack_of_memory_is_told_from_bugs(failure: Exception) -> None:
+    assert is_out_of_memory(failure)
+    assert cpu_may_do(failure)
+
+
+def test_a_step_that_a_device_cannot_do_is_left_to_the_cpu_and_a_bug_is_not() -> None:
+    assert cpu_may_do(NotImplementedError("not on this device"))
+    bug = RuntimeError("shape '[1, 2]' is invalid for input of size 3")
+    assert not is_out_of_memory(bug)
+    assert not cpu_may_do(bug)
 
 
 def test_a_device_that_is_not_there_is_replaced_with_a_note() -> None:
