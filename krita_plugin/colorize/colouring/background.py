@@ -18,7 +18,8 @@ class Background(QtCore.QObject):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="colorize")
-        self._done.connect(self._deliver)
+        # Also where the work is done before anybody waits for it: then the signal comes from the caller's own thread.
+        self._done.connect(self._deliver, QtCore.Qt.ConnectionType.QueuedConnection)
         self._closed = False
         self._delivering = threading.Lock()
 
