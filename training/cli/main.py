@@ -14,6 +14,7 @@ from training.cli.encoder import probe_encoder, train_encoder
 from training.cli.export import export
 from training.cli.failures import Group
 from training.cli.preview import preview
+from training.cli.regions import pack_regions, train_regions
 from training.cli.stablepaint import train_stablepaint
 from training.cli.train import train_paintstorch, train_stenciltorch
 from training.curate.command import curate
@@ -68,11 +69,13 @@ for command in (
     curate,
     evaluate,
     export,
+    pack_regions,
     preview,
     study,
     train_encoder,
     probe_encoder,
     train_paintstorch,
+    train_regions,
     train_stablepaint,
     train_stenciltorch,
 ):

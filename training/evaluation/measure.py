@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -167,9 +166,3 @@ def measure_masked(
         "alpha_outside": max(int(a[mask == 0].max()) for a in alphas),
         "alpha_inside": max(int(np.abs(a.astype(np.int16) - mask)[mask > 0].max()) for a in inside),
     }
-
-
-def use_one_thread() -> None:
-    """Let this process compute with one thread, so that results do not depend on how many cores there are."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)

@@ -8,13 +8,11 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,11 +21,12 @@ from engine.system.files import atomic_write
 from engine.system.progress import ProgressBar
 from training.evaluation import metrics
 from training.evaluation.heldout import list_pictures, load_picture, varied
-from training.evaluation.measure import Facts, Measured, Panel, judge, measure_masked, use_one_thread
+from training.evaluation.measure import Facts, Measured, Panel, judge, measure_masked
 from training.evaluation.methods import Checkpoint, Coloured, Studio
 from training.evaluation.plan import MASK, ORIGINAL, Failures, Findings, Keys, Piece, Plan, Task
 from training.evaluation.records import Records
 from training.evaluation.tables import count_name
+from training.runs.threads import one_thread, use_one_thread
 
 SHEET_PICTURES = 12
 BROKEN = (ColorizeError, OSError, ValueError, RuntimeError, cv2.error, Image.DecompressionBombError)
@@ -128,7 +127,7 @@ def evaluate(plan: Plan, out: Path, jobs: int = 1, bar: ProgressBar | None = Non
     bar = bar or ProgressBar(silent=True)
     listed = list_pictures(plan.art, plan.splits, plan.limit)
     shown = varied([source.image.parent.name for _, source in listed], SHEET_PICTURES)
-    with _one_thread():
+    with one_thread():
         worker = _Worker(plan, out)
         worker.check()
         failures: Failures = []
@@ -175,17 +174,6 @@ def _done(worker: _Worker, piece: Piece, task: Task) -> bool:
     outputs = [r["method"] for r in found.rows] if piece.method else [ORIGINAL]
     count = piece.count if piece.method else None
     return all(picture_path(worker.out, o, count, task.source.key).is_file() for o in outputs)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    use_one_thread()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
 
 
 _worker: _Worker | None = None
