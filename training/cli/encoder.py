@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from training.cli.run import carry_out, changed, run_options
-
-if TYPE_CHECKING:
-    from training.runs.distributed import Team
-    from training.runs.run import Run
+from training.cli.run import RunOptions, carry_out, changed, run_options
 
 
 @click.command("train-encoder")
 @run_options(("cpu", "gpu"))
 @click.option("--lr", type=float, help="Peak learning rate; the preset's by default. Less suits --init.")
-def train_encoder(
-    shards: Path,
-    run: Path,
-    preset: str,
-    max_minutes: float,
-    save_minutes: float,
-    keep: int,
-    limit: int | None,
-    init: Path | None,
-    resume: bool,
-    **changes: Any,
-) -> None:
+def train_encoder(options: RunOptions, **changes: Any) -> None:
     """Train an encoder of pictures and linearts on SHARDS, without labels, in the folder RUN.
 
     It gives `--content own` and `--features learned` their eyes. The finished weights are RUN/weights.safetensors.
     """
     from training.features.run import PRESETS, EncoderRun
 
-    config = changed(PRESETS[preset], changes)
-
-    def make(team: Team) -> Run[Any]:
-        return EncoderRun(run, shards, config, limit, team, keep=keep)
-
-    carry_out(make, resume, init, max_minutes, save_minutes)
+    carry_out(EncoderRun, changed(PRESETS[options.preset], changes), options)
 
 
 @click.command("probe-encoder")

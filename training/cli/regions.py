@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from training.cli.run import carry_out, changed, run_options
-
-if TYPE_CHECKING:
-    from training.runs.distributed import Team
-    from training.runs.run import Run
+from engine.system.progress import ProgressBar
+from training.cli.run import RunOptions, carry_out, changed, run_options
 
 
 @click.command("pack-regions")
@@ -25,21 +23,14 @@ def pack_regions(art: Path, out: Path, split: str, short_side: int, workers: int
 
     The same command goes on where it was interrupted.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from training.data.pack import read_manifest
     from training.regions.pack import pack_regions as write_regions
 
-    columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, transient=True) as bar:
-            task = bar.add_task("packing", total=None)
-            for at in write_regions(read_manifest(art, split), out, short_side, workers):
-                bar.update(task, completed=at.done, total=at.total)
-                if at.said:
-                    bar.console.print(at.said)
-    except (OSError, ValueError) as e:
-        raise click.ClickException(str(e)) from e
+    with contextlib.closing(ProgressBar()) as bar:
+        for at in write_regions(read_manifest(art, split), out, short_side, workers):
+            bar("pictures packed", at.done, at.total)
+            if at.said:
+                bar.say(at.said)
     click.echo(f"packed into {out}")
 
 
@@ -48,27 +39,11 @@ def pack_regions(art: Path, out: Path, split: str, short_side: int, workers: int
 @click.option("--lr", type=float, help="Peak learning rate; the preset's by default. Less suits --init.")
 @click.option("--most", type=click.IntRange(2), help="Regions of a drawing; the smallest of more are taken together.")
 @click.option("--bf16/--no-bf16", default=None, help="Compute in bfloat16 where the device has it.  [default: yes]")
-def train_regions(
-    shards: Path,
-    run: Path,
-    preset: str,
-    max_minutes: float,
-    save_minutes: float,
-    keep: int,
-    limit: int | None,
-    init: Path | None,
-    resume: bool,
-    **changes: Any,
-) -> None:
+def train_regions(options: RunOptions, **changes: Any) -> None:
     """Train the region colour model on SHARDS, which pack-regions made, in the folder RUN.
 
     The finished weights are RUN/weights.safetensors.
     """
     from training.regions.run import PRESETS, RegionRun
 
-    config = changed(PRESETS[preset], changes)
-
-    def make(team: Team) -> Run[Any]:
-        return RegionRun(run, shards, config, limit, team, keep=keep)
-
-    carry_out(make, resume, init, max_minutes, save_minutes)
+    carry_out(RegionRun, changed(PRESETS[options.preset], changes), options)

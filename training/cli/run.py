@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +13,44 @@ import click
 
 if TYPE_CHECKING:
     from training.runs.config import C
-    from training.runs.distributed import Team
     from training.runs.run import Run
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 Command = Callable[..., None]
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What every training command is told; its other options change the recipe's configuration.
+
+    Attributes:
+        shards: folder with the data.
+        run: folder of the run.
+        preset: name of the configuration that the others change.
+        max_minutes: the longest it trains this time.
+        save_minutes: between two checkpoints.
+        keep: newest checkpoints to keep.
+        limit: use only this many pictures.
+        init: weights to start from.
+        resume: go on from its checkpoint.
+    """
+
+    shards: Path
+    run: Path
+    preset: str
+    max_minutes: float
+    save_minutes: float
+    keep: int
+    limit: int | None
+    init: Path | None
+    resume: bool
+
+
 def run_options(presets: tuple[str, ...]) -> Callable[[Command], Command]:
-    """The arguments and options of every run, before those of the recipe."""
+    """The arguments and options of every run, before those of the recipe.
+
+    The command gets ``RunOptions`` first, and the options that change the configuration by name.
+    """
     options = [
         click.argument("shards", type=click.Path(exists=True, file_okay=False, path_type=Path)),
         click.argument("run", type=click.Path(path_type=Path)),
@@ -41,9 +72,14 @@ def run_options(presets: tuple[str, ...]) -> Callable[[Command], Command]:
     ]
 
     def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_options(**values: Any) -> None:
+            command(RunOptions(**{f.name: values.pop(f.name) for f in fields(RunOptions)}), **values)
+
+        decorated: Command = with_options
         for option in reversed(options):
-            command = option(command)
-        return command
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 
@@ -78,17 +114,15 @@ def begin(run: Run[Any], resume: bool, init: Path | None) -> list[str]:
     return ["there is no checkpoint yet; beginning"] if resume else []
 
 
-def carry_out(
-    make: Callable[[Team], Run[Any]], resume: bool, init: Path | None, max_minutes: float, save_minutes: float
-) -> None:
+def carry_out(kind: Callable[..., Run[Any]], config: Any, options: RunOptions, *more: Any, **named: Any) -> None:
     """Train, and say how it goes; of the processes that torchrun starts, the first one does.
 
     Args:
-        make: makes the run.
-        resume: go on from its checkpoint.
-        init: weights to start from.
-        max_minutes: the longest.
-        save_minutes: between two checkpoints.
+        kind: class of the run.
+        config: of the run.
+        options: as given.
+        more: what the class wants after its configuration.
+        named: the same by name.
 
     Raises:
         click.ClickException: it failed.
@@ -101,9 +135,14 @@ def carry_out(
     try:
         with join() as team:
             who = f"process {team.rank}: " if team.world > 1 else ""
-            run = make(team)
+            run = kind(
+                options.run, options.shards, config, *more, limit=options.limit, team=team, keep=options.keep, **named
+            )
             with ProgressDisplay(quiet=not team.leads) as display:
-                for line in chain(begin(run, resume, init), run.train(max_minutes, save_minutes, display.show)):
+                for line in chain(
+                    begin(run, options.resume, options.init),
+                    run.train(options.max_minutes, options.save_minutes, display.show),
+                ):
                     display.say(line)
     except (OSError, ValueError, ColorizeError) as e:
         wrong = isinstance(e, ColorizeError) and e.wrong_use

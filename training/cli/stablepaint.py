@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from training.cli.run import FILE, carry_out, changed, run_options
-
-if TYPE_CHECKING:
-    from training.runs.distributed import Team
-    from training.runs.run import Run
+from training.cli.run import FILE, RunOptions, carry_out, changed, run_options
 
 
 @click.command("train-stablepaint")
@@ -22,20 +18,7 @@ if TYPE_CHECKING:
 @click.option("--stream", is_flag=True, default=None, help="Read pictures as needed; large sets always are.")
 @click.option("--adversarial-from", type=float, help="Part of the VAE's stage after which its critic joins; 1 = never.")
 @click.option("--lpips", type=FILE, help="LPIPS weights for the VAE's perceptual loss, instead of our own encoder's.")
-def train_stablepaint(
-    shards: Path,
-    run: Path,
-    stage: str,
-    preset: str,
-    max_minutes: float,
-    save_minutes: float,
-    lpips: Path | None,
-    init: Path | None,
-    resume: bool,
-    limit: int | None,
-    keep: int,
-    **changes: Any,
-) -> None:
+def train_stablepaint(options: RunOptions, stage: str, lpips: Path | None, **changes: Any) -> None:
     """Train StablePaint on SHARDS in the folder RUN: VAE, context encoder, denoiser, or all in turn.
 
     With --init the context encoder needs a VAE, and the denoiser both.
@@ -43,14 +26,10 @@ def train_stablepaint(
     from training.features.weights import OWN_ENCODER
     from training.recipes.stablepaint import PRESETS, STAGES, StablePaintRun, plan
 
-    if stage in ("context", "denoiser") and init is None and not resume:
+    if stage in ("context", "denoiser") and options.init is None and not options.resume:
         raise click.UsageError(f"--stage {stage} goes on from finished weights; name them with --init")
-    config = plan(PRESETS[preset], STAGES if stage == "all" else [s for s in STAGES if s == stage])
+    config = plan(PRESETS[options.preset], STAGES if stage == "all" else [s for s in STAGES if s == stage])
     config = changed(config, changes)
     eyes = "lpips" if lpips is not None else "own" if OWN_ENCODER.is_file() else "none"
     config = replace(config, perceptual=eyes if any(s.name == "vae" for s in config.stages) else "none")
-
-    def make(team: Team) -> Run[Any]:
-        return StablePaintRun(run, shards, config, lpips, limit=limit, team=team, keep=keep)
-
-    carry_out(make, resume, init, max_minutes, save_minutes)
+    carry_out(StablePaintRun, config, options, lpips)

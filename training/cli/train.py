@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.cli.run import FILE, carry_out, changed, run_options
+from training.cli.run import FILE, RunOptions, carry_out, changed, run_options
 
 if TYPE_CHECKING:
     from training.recipes.thesis import ThesisTrainConfig
-    from training.runs.distributed import Team
     from training.runs.run import Run
 
 CONTENTS = ("none", "own", "vgg16")
@@ -48,43 +47,36 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 @_recipe_options
 @click.option("--no-guide", is_flag=True, help="Ablation: train without the loss of the flat picture.")
 @click.option("--no-prior", is_flag=True, help="Ablation: train without the hint prior.")
-def train_stenciltorch(no_guide: bool, no_prior: bool, preset: str, **options: Any) -> None:
+def train_stenciltorch(options: RunOptions, no_guide: bool, no_prior: bool, **changes: Any) -> None:
     """Train the default model on SHARDS in the folder RUN."""
     from training.recipes.stenciltorch import PRESETS, StencilTorchRun
 
-    config = replace(PRESETS[preset], guide=not no_guide)
+    config = replace(PRESETS[options.preset], guide=not no_guide)
     if no_prior:
         if config.as_published:
-            raise click.UsageError(f"--preset {preset} has no hint prior; leave --no-prior out")
+            raise click.UsageError(f"--preset {options.preset} has no hint prior; leave --no-prior out")
         config = replace(config, model={"prior": False})
-    _train(StencilTorchRun, config, **options)
+    _train(StencilTorchRun, config, options, **changes)
 
 
 @click.command("train-paintstorch")
 @run_options(("cpu", "gpu", "thesis"))
 @_recipe_options
-def train_paintstorch(preset: str, **options: Any) -> None:
+def train_paintstorch(options: RunOptions, **changes: Any) -> None:
     """Train PaintsTorch on SHARDS in the folder RUN.
 
     --init also takes StencilTorch's compact weights: what is for in-painting is folded away.
     """
     from training.recipes.paintstorch import PRESETS, PaintsTorchRun
 
-    _train(PaintsTorchRun, PRESETS[preset], **options)
+    _train(PaintsTorchRun, PRESETS[options.preset], options, **changes)
 
 
 def _train(
     kind: Callable[..., Run[Any]],
     config: ThesisTrainConfig,
+    options: RunOptions,
     *,
-    shards: Path,
-    run: Path,
-    max_minutes: float,
-    save_minutes: float,
-    keep: int,
-    limit: int | None,
-    init: Path | None,
-    resume: bool,
     scheme: str | None,
     no_reassign: bool,
     content_weights: Path | None,
@@ -99,9 +91,4 @@ def _train(
         raise click.BadParameter(f"{scheme} is none of {', '.join(SCHEMES)}", param_hint="--scheme")
     recipe = replace(config.recipe, scheme=scheme or config.recipe.scheme)
     config = replace(config, recipe=replace(recipe, reassign=0.0) if no_reassign else recipe)
-    eyes = {"content_weights": content_weights, "features_weights": features_weights}
-
-    def make(team: Team) -> Run[Any]:
-        return kind(run, shards, config, **eyes, limit=limit, team=team, keep=keep)
-
-    carry_out(make, resume, init, max_minutes, save_minutes)
+    carry_out(kind, config, options, content_weights=content_weights, features_weights=features_weights)
