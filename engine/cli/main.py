@@ -146,7 +146,7 @@ def colorize(
     from engine.cli.outputs import Targets
 
     progress = ProgressBar(silent=quiet or as_json)
-    targets = Targets.of(output, layers, settings.variations)
+    targets = Targets.of(output, layers, settings.variations, lit=settings.light is not None)
     targets.check([p for p in (lineart, hints, mask, context) if p is not None])
     started = time.perf_counter()
     progress("reading", 0, 1)

@@ -34,10 +34,11 @@ def job_settings(*, without: Collection[str] = ()) -> Callable[[Callable[..., An
 
 
 def _option(setting: Setting) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    name, default = f"--{setting.name}", setting.default
+    word, default = setting.name.replace("_", "-"), setting.default
+    name = f"--{word}"
     about: dict[str, Any] = {"default": default, "show_default": default is not None, "help": setting.help}
     if setting.kind == SWITCH:
-        return click.option(f"{name}/--no-{setting.name}", **about)
+        return click.option(f"{name}/--no-{word}", **about)
     if setting.kind == CHOICE:
         return click.option(name, type=click.Choice(list(setting.choices)), **about)
     if setting.kind == WHOLE:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from engine.pipeline import Layers
 
 LAYERS = ("flats", "shading", "colour")
+LIT_LAYERS = ("shadow", "light")
+"""Further ones of a job with a light."""
 
 
 @dataclass(frozen=True)
@@ -25,26 +27,30 @@ class Targets:
     Attributes:
         pictures: a ready picture per variation.
         folders: a folder for the layers per variation; none when nobody wants them.
+        names: of the layers.
     """
 
     pictures: tuple[Path, ...]
     folders: tuple[Path, ...] = ()
+    names: tuple[str, ...] = LAYERS
 
     @classmethod
-    def of(cls, output: Path, layers: Path | None, variations: int) -> Targets:
+    def of(cls, output: Path, layers: Path | None, variations: int, *, lit: bool = False) -> Targets:
         """Name the files: ``output`` itself and ``layers`` itself for one picture, numbered ones for several."""
+        names = (*LAYERS, *LIT_LAYERS) if lit else LAYERS
         if variations == 1:
-            return cls((output,), (layers,) if layers else ())
+            return cls((output,), (layers,) if layers else (), names)
         numbers = [str(i + 1) for i in range(variations)]
         return cls(
             tuple(output.with_stem(f"{output.stem}-{n}") for n in numbers),
             tuple(layers / n for n in numbers) if layers else (),
+            names,
         )
 
     @property
     def layers(self) -> list[Path]:
-        """Files of all layers, those of the first variation first, each in the order of ``LAYERS``."""
-        return [folder / f"{name}.png" for folder in self.folders for name in LAYERS]
+        """Files of all layers, those of the first variation first, each in the order of ``names``."""
+        return [folder / f"{name}.png" for folder in self.folders for name in self.names]
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Refuse before any work what could not or must not be written.
@@ -85,7 +91,7 @@ class Targets:
         from engine.imaging.files.writing import make_folder, write_all
 
         # ``shading`` costs time, so it is only asked for when somebody wants it.
-        wanted = [getattr(r, name) for r in results for name in LAYERS] if self.folders else []
+        wanted = [getattr(r, name) for r in results for name in self.names] if self.folders else []
         created: list[Path] = []
         try:
             for folder in self.folders:

@@ -51,11 +51,15 @@ class Layers:
         flats: one colour per region.
         colour: flats and shading together.
         clipped: how ``shading`` will be laid over the flats, see ``shading_layer``.
+        shadow: what Multiply lays over the flats, and
+        light: what Screen lays over both, exactly to ``colour`` in Krita's arithmetic; None without a light.
     """
 
     flats: NDArray[np.uint8]
     colour: NDArray[np.uint8]
     clipped: bool = False
+    shadow: NDArray[np.uint8] | None = None
+    light: NDArray[np.uint8] | None = None
 
     @cached_property
     def shading(self) -> NDArray[np.uint8]:

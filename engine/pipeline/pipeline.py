@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.errors import check_size, does_not_sample
 from engine.imaging.canvas import Frame, choose_frame, resize_labels
 from engine.imaging.layers.flats import Flats, Moments, Prediction, Segments, find_segments, make_flats
+from engine.imaging.layers.light import LightSettings
 from engine.imaging.layers.painting import paint_layers
 from engine.imaging.layers.shading import shading_field
 from engine.imaging.strokes import collect_strokes, flood_strokes
@@ -25,9 +26,11 @@ from engine.models.checkpoint import LoadedModel
 from engine.pipeline.drawing import Drawing, find_drawing
 from engine.pipeline.inputs import model_inputs
 from engine.pipeline.job import Job, Layers, check_job
+from engine.pipeline.lighting import Known, Lighting, light_settings
 from engine.pipeline.progress import Progress, Track
 from engine.pipeline.views import View, cut, preview_of, unit
 from engine.protocol.limits import MAX_SEED
+from engine.protocol.messages import digest
 from engine.protocol.settings import SAMPLING
 
 Look = Callable[[int, NDArray[np.uint8], Frame], None]
@@ -45,7 +48,9 @@ class Pipeline:
     def __init__(self, model: LoadedModel, device: str = "cpu") -> None:
         self.model = model
         self.device = torch.device(device)
-        self._drawings: OrderedDict[tuple[object, ...], Drawing] = OrderedDict()
+        self._drawings: OrderedDict[tuple[object, ...], Known] = OrderedDict()
+        self._coloured: tuple[tuple[object, ...] | None, list[tuple[Flats, NDArray[np.uint8]]]] = None, []
+        """What the last job with a light was, but for the light, and its flats: another light needs no network."""
 
     def run(
         self,
@@ -82,22 +87,50 @@ class Pipeline:
         track = Track(progress, cancelled, job.settings.variations, steps)
         track("regions", 0)
         frame = self.frame(job)
+        light = light_settings(job.settings)
+        known = None if light is None else _without_light(job)
+        if light is not None and known is not None and known == self._coloured[0]:
+            return self._light(job, frame, light, self._coloured[1], track)
         # The segments do not need the network, and keep one core busy for about as long.
         with ThreadPoolExecutor(1) as aside:
-            segments = aside.submit(self.segments, job, frame)
+            prepared = aside.submit(self._prepare, job, frame, lit=light is not None)
             track("colours", 1)
             views, paper = self.predict(job, frame, sampling, track, look)
+            coloured: list[tuple[Flats, NDArray[np.uint8]]] = []
             moments, results, split = self._moments(job), [], self.model.descriptor.splits_regions
             # What is drawn freely is not to be drawn back to what is likeliest.
             lean = 1.0 if sampling is None else 1.0 - sampling.strength / 2
             for place, view in enumerate(views):
                 track("flats", track.drawn + 2 + 2 * place)
-                flats = make_flats(segments.result(), view.prediction, moments, split=split, lean=lean)
+                segments, lighting = prepared.result()
+                flats = make_flats(segments, view.prediction, moments, split=split, lean=lean)
                 track("shading", track.drawn + 3 + 2 * place)
+                if light is not None and lighting is not None:
+                    results.append(_lit(job, lighting, light, flats, track))
+                    coloured.append((flats, results[-1].flats))
+                    continue
                 field = self.shading(flats, view.change, paper, job.settings.shading)
                 smooth = job.lineart[frame.window] if job.settings.edges == "smooth" else None
                 painted = paint_layers(frame, flats, field, job.lineart.shape, job.mask, track.check, smooth)
                 results.append(Layers(*painted, job.settings.clipped))
+        if known is not None:
+            self._coloured = known, coloured
+        track("done", track.total)
+        return results
+
+    def _light(
+        self,
+        job: Job,
+        frame: Frame,
+        light: LightSettings,
+        coloured: list[tuple[Flats, NDArray[np.uint8]]],
+        track: Track,
+    ) -> list[Layers]:
+        """Light flats that are known from the last job: no network runs."""
+        lighting, results = self._known(job, frame).lighting, []
+        for place, (flats, painted) in enumerate(coloured):
+            track("shading", track.drawn + 3 + 2 * place)
+            results.append(_lit(job, lighting, light, flats, track, painted))
         track("done", track.total)
         return results
 
@@ -180,14 +213,27 @@ class Pipeline:
             views.append(View(cut((shaded - flat) / 2, frame, factor), prediction))
         return views, paper
 
-    def segments(self, job: Job, frame: Frame) -> Segments:
-        """What will get one colour each, at the size regions are found at."""
+    def _prepare(self, job: Job, frame: Frame, *, lit: bool) -> tuple[Segments, Lighting | None]:
+        known = self._known(job, frame)
+        return self._segments(job, frame, known.drawing), known.lighting if lit else None
+
+    def _known(self, job: Job, frame: Frame) -> Known:
+        """What is known of the lineart before any hint."""
         key = (job.lineart_digest, frame, job.settings.gap)
-        drawing = self._drawings.pop(key, None) or find_drawing(job.lineart[frame.window], job.settings.gap)
+        known = self._drawings.pop(key, None)
+        if known is None:
+            known = Known(find_drawing(job.lineart[frame.window], job.settings.gap), frame)
         if job.lineart_digest is not None:
-            self._drawings[key] = drawing
+            self._drawings[key] = known
             if len(self._drawings) > DRAWINGS_KEPT:
                 self._drawings.popitem(last=False)
+        return known
+
+    def segments(self, job: Job, frame: Frame) -> Segments:
+        """What will get one colour each, at the size regions are found at."""
+        return self._segments(job, frame, self._known(job, frame).drawing)
+
+    def _segments(self, job: Job, frame: Frame, drawing: Drawing) -> Segments:
         flooded = None
         if job.hints is not None:
             strokes = collect_strokes(job.hints[frame.window])
@@ -214,6 +260,31 @@ class Pipeline:
         gain = self.model.descriptor.shading_gain * np.where(flats.hinted, 1.0, UNHINTED_SHADING).astype(np.float32)
         field = shading_field(change, labels, flats.palette, gain * np.float32(strength), paper)
         return field, labels
+
+
+def _lit(
+    job: Job,
+    lighting: Lighting,
+    light: LightSettings,
+    flats: Flats,
+    track: Track,
+    flat_layer: NDArray[np.uint8] | None = None,
+) -> Layers:
+    clipped = job.settings.clipped
+    shape, mask = job.lineart.shape, job.mask
+    made = lighting.paint(flats, light, shape, mask, track.check, clipped=clipped, flat_layer=flat_layer)
+    return Layers(made.flats, made.colour, clipped, made.shadow, made.light)
+
+
+def _without_light(job: Job) -> tuple[object, ...] | None:
+    """What tells one coloured drawing from another, whatever its light; None where nothing is to be kept of it."""
+    if job.lineart_digest is None:
+        return None
+    unlit = {name: value for name, value in asdict(job.settings).items() if not name.startswith("light")}
+    height, width = job.lineart.shape
+    parts = ((job.hints, "RGBA8"), (job.mask, "L8"), (job.context, "RGBA8"))
+    pixels = (None if part is None else digest(width, height, order, part.data) for part, order in parts)
+    return (job.lineart_digest, *unlit.values(), *pixels)
 
 
 def _has_hints(job: Job) -> bool:

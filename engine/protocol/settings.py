@@ -17,6 +17,8 @@ WHOLE, REAL, CHOICE, SWITCH = "whole", "real", "choice", "switch"
 """Kinds of settings: an int, a float, one of some texts, a bool."""
 SAMPLING = "sampling"
 """The group of what only a model that samples understands; others are asked for none of it."""
+LIGHT = "light"
+"""The group of what only a job with a light has."""
 PERCENT = "%"
 """The unit of a fraction that people are shown in per cent."""
 
@@ -45,7 +47,7 @@ class Setting:
         low: smallest number.
         high: largest number.
         choices: for a ``CHOICE`` each value and what people call it.
-        group: ``SAMPLING``, or empty for what every model understands.
+        group: ``SAMPLING``, ``LIGHT``, or empty for what every model understands.
         needs: attribute of a model's descriptor that says whether the setting means anything to the model; empty for
             one that always does. Without a value, false, or a count of 0 says no.
         bounds: attributes of the descriptor with the smallest and the largest number and the step for that model.
@@ -146,7 +148,17 @@ class JobSettings:
         steps: of the sampling; None = the model's own.
         guidance: how much more it listens to the hints; 1 = as it learnt; None = the model's own.
         variations: how many pictures to make.
-        clipped: the shading layer is for laying with the alpha below it kept, see ``shading_layer``.
+        light: direction the light comes from in degrees, 0 = from the right, 90 = from above, counter-clockwise; None =
+            none, and the model's own shading.
+        light_style: soft, cel, or rim = soft with light on the outlines towards the light.
+        light_tones: of cel: 2 = flat and shadow, 3 = a light, too.
+        light_elevation: degrees of the light above the picture's plane.
+        light_ambient: light that reaches shadows: 1 = none is left.
+        light_strength: of shadow and light.
+        light_contact: shadow of what is in front on what is just behind it.
+        light_tint: cooler shadows and warmer light, by each colour; else grey.
+        light_ground: light the ground as well.
+        clipped: shading, shadow and light are for laying with the alpha below them kept, see ``shading_layer``.
 
     Raises:
         SettingError: a value of the wrong type or out of range.
@@ -261,6 +273,41 @@ class JobSettings:
         row=5,
         tip="How many different results to make",
     )
+    light: float | None = _setting(
+        None,
+        REAL,
+        group=LIGHT,
+        low=-360,
+        high=360,
+        unit="°",
+        help="Direction the light comes from in degrees, counter-clockwise: 0 = right, 90 = above. The model's own "
+        "shading without.",
+    )
+    light_style: str = _setting(
+        "soft",
+        CHOICE,
+        group=LIGHT,
+        choices={"soft": "Soft", "cel": "Cel", "rim": "Rim"},
+        help="How the light looks.",
+    )
+    light_tones: int = _setting(2, WHOLE, group=LIGHT, low=2, high=3, help="Tones of cel style; 3 = with a highlight.")
+    light_elevation: float = _setting(
+        45.0, REAL, group=LIGHT, high=90, unit="°", help="Degrees of the light above the picture's plane."
+    )
+    light_ambient: float = _setting(
+        0.3, REAL, group=LIGHT, high=1, unit=PERCENT, help="Light that reaches shadows: 0 = none, 1 = all."
+    )
+    light_strength: float = _setting(1.0, REAL, group=LIGHT, high=2, unit=PERCENT, help="Strength of shadow and light.")
+    light_contact: float = _setting(
+        1.0,
+        REAL,
+        group=LIGHT,
+        high=1,
+        unit=PERCENT,
+        help="Shadows of what is in front on what is just behind it; 0 = none.",
+    )
+    light_tint: bool = _setting(True, SWITCH, group=LIGHT, help="Cooler shadows and warmer light, or grey ones.")
+    light_ground: bool = _setting(False, SWITCH, group=LIGHT, help="Light the ground as well.")
     clipped: bool = _setting(False, SWITCH)
 
     def __post_init__(self) -> None:
@@ -283,7 +330,9 @@ class JobSettings:
 
     def told(self) -> dict[str, Any]:
         """What holds for every model, for a report: what is offered on the command line and no model decides."""
-        return {n: getattr(self, n) for n, s in SETTINGS.items() if s.help and not s.needs and not s.per_model}
+        unlit = self.light is None
+        told = {n: s for n, s in SETTINGS.items() if s.help and not s.needs and not s.per_model}
+        return {n: getattr(self, n) for n, s in told.items() if not (unlit and s.group == LIGHT)}
 
 
 SETTINGS: dict[str, Setting] = {

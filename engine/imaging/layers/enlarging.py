@@ -10,7 +10,7 @@ LEAST_WEIGHT = 0.01
 """Added to the weight of each neighbour of the same segment, so that a far one counts where it is alone."""
 
 
-def _between(size: int, full: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def between(size: int, full: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """For each of ``full`` pixels the one of ``size`` before it, and how far it is on the way to the next."""
     at = np.clip((np.arange(full) + 0.5) * size / full - 0.5, 0, size - 1)
     before = np.minimum(at.astype(np.int64), max(size - 2, 0))
@@ -34,7 +34,7 @@ class Enlargement:
         # enlarged by themselves: their pixels would lie elsewhere.
         four = cv2.cvtColor(field, cv2.COLOR_RGB2RGBA)
         self._tall = cv2.resize(four, (w, height), interpolation=cv2.INTER_LINEAR)
-        (self._top, self._down), (self._left, self._right) = _between(h, height), _between(w, width)
+        (self._top, self._down), (self._left, self._right) = between(h, height), between(w, width)
         self._steps = (0, min(1, w - 1), w * min(1, h - 1), w * min(1, h - 1) + min(1, w - 1))
         self._labels, self._planes = labels.ravel(), np.ascontiguousarray(field.reshape(-1, 3).T)
         same = np.ones((h, w), np.bool_)

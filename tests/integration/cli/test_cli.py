@@ -19,6 +19,7 @@ from PIL import Image
 
 from engine import __version__
 from engine.cli.main import main
+from engine.imaging.layers.blending import compose_light
 
 Pixels = NDArray[np.uint8]
 Sketch = Callable[..., Pixels]
@@ -125,6 +126,28 @@ def test_a_process_colours_a_drawing_and_writes_picture_and_layers(
         assert not layer[:, half:, 3].any()
     assert (pixels(layers / "flats.png")[40, 46] == (200, 30, 40, 255)).all()  # under the red stroke
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_light_is_told_and_written_as_two_further_layers(lineart: Path, small_weights: Path, tmp_path: Path) -> None:
+    options = (
+        "--weights",
+        small_weights,
+        "--size",
+        64,
+        "--layers",
+        tmp_path / "lit",
+        "--json",
+        "-o",
+        tmp_path / "o.png",
+    )
+    done = engine("colorize", lineart, *options, "--light", 135, "--light-style", "cel", "--no-light-tint")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (report["light"], report["light_style"], report["light_tint"]) == (135.0, "cel", False)
+    assert [Path(p).stem for p in report["layers"]] == ["flats", "shading", "colour", "shadow", "light"]
+    layers = {name: pixels(tmp_path / "lit" / f"{name}.png") for name in ("flats", "shadow", "light", "colour")}
+    made = compose_light(layers["flats"], layers["shadow"], layers["light"])
+    np.testing.assert_array_equal(made, layers["colour"])
 
 
 def test_the_same_job_gives_the_same_bytes_again_and_lines_lie_on_top(
@@ -378,6 +401,7 @@ def test_bad_input_is_refused_without_waiting_for_torch(tmp_path: Path) -> None:
     program = """
 import sys
 from engine.cli.main import main
+from engine.imaging.layers.blending import compose_light
 try:
     main(sys.argv[1:])
 finally:

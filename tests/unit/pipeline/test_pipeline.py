@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ColorizeError
+from engine.imaging.layers.blending import compose_light
 from engine.imaging.layers.shading import shading_layer
 from engine.models.checkpoint import load_model, save_model
 from engine.models.registry import ARCHITECTURES
@@ -307,3 +308,38 @@ def test_any_two_layers_are_bridged_by_a_shading_layer(seed: int) -> None:
     over = flats[..., :3] * (1 - alpha) + layers.shading[..., :3] * alpha
     assert np.abs(over - colour[..., :3]).max() <= 1.01
     assert np.array_equal(layers.shading, shading_layer(flats, colour))
+
+
+def test_light_adds_two_layers_that_make_the_picture_and_leaves_the_rest_as_it_is(pipeline: Pipeline) -> None:
+    job = Job(drawing(), strokes(200, 300))
+    plain, lit = pipeline.run(job), pipeline.run(job.with_settings(light=120.0, light_style="cel"))
+    assert plain.shadow is None
+    assert plain.light is None
+    assert lit.shadow is not None
+    assert lit.light is not None
+    assert (lit.flats == plain.flats).all()
+    assert (compose_light(lit.flats, lit.shadow, lit.light) == lit.colour).all()
+    assert lit.shadow[..., 3].any()
+
+
+def test_strokes_and_seed_leave_no_ghost_in_the_light(pipeline: Pipeline) -> None:
+    grey = {"light": 30.0, "light_tint": False}
+    one, other = (
+        pipeline.run(Job(drawing(), hints).with_settings(**grey))
+        for hints in (strokes(200, 300, 1), strokes(200, 300, 2))
+    )
+    assert (one.flats != other.flats).any()
+    assert one.shadow is not None
+    assert other.shadow is not None
+    assert (one.shadow == other.shadow).all()
+
+
+def test_another_light_on_a_known_picture_is_as_if_it_were_new(pipeline: Pipeline) -> None:
+    kept = Job(drawing(seed=5), strokes(200, 300), lineart_digest="five")
+    pipeline.run(kept.with_settings(light=10.0))
+    turned = pipeline.run(kept.with_settings(light=200.0, light_style="cel"))
+    anew = pipeline.run(Job(drawing(seed=5), strokes(200, 300)).with_settings(light=200.0, light_style="cel"))
+    assert (turned.colour == anew.colour).all()
+    assert (turned.flats == anew.flats).all()
+    recoloured = pipeline.run(Job(kept.lineart, strokes(200, 300, 9), lineart_digest="five").with_settings(light=200.0))
+    assert (recoloured.flats != turned.flats).any()

@@ -10,6 +10,7 @@ import pytest
 
 from engine.protocol.settings import (
     CHOICE,
+    LIGHT,
     REAL,
     SAMPLING,
     SETTINGS,
@@ -81,7 +82,9 @@ def test_what_a_setting_cannot_be_is_refused_with_name_and_range(name: str, valu
 )
 def test_a_descriptor_says_which_settings_mean_anything(more: dict[str, Any], understood: set[str]) -> None:
     found = {name for name, setting in SETTINGS.items() if setting.understood({**PLAIN, **more})}
-    assert found == {"shading", "gap", "edges", "clipped", *understood}
+    # Light depends on no model.
+    lights = {name for name, setting in SETTINGS.items() if setting.group == LIGHT}
+    assert found == {"shading", "gap", "edges", "clipped", *lights, *understood}
 
 
 def test_a_report_tells_what_holds_for_every_model() -> None:
