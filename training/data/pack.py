@@ -112,7 +112,8 @@ def manifest_digest(sources: list[Source]) -> str:
     return digest.hexdigest()
 
 
-def _png(array: NDArray[Any]) -> bytes:
+def encode_png(array: NDArray[Any]) -> bytes:
+    """Write an HxW uint8 or uint16 array as a PNG."""
     ok, data = cv2.imencode(".png", array)
     if not ok:
         raise ValueError("could not encode a PNG")
@@ -155,10 +156,10 @@ def pack_one(source: Source, short_side: int, smoothing: Smoothing = "opencv") -
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=90, method=4)
     members = [(f"{source.key}.image.webp", buffer.getvalue())]
-    members.append((f"{source.key}.flats.png", _png(labels.astype(np.uint16))))
+    members.append((f"{source.key}.flats.png", encode_png(labels.astype(np.uint16))))
     if source.line is not None:
         line = Image.open(source.line).convert("L").resize(size, Image.Resampling.LANCZOS).crop(box)
-        members.append((f"{source.key}.line.png", _png(np.asarray(line))))
+        members.append((f"{source.key}.line.png", encode_png(np.asarray(line))))
     meta = {"author": source.author, "licence": source.licence, "origin": source.origin, "weight": source.weight}
     members.append((f"{source.key}.json", json.dumps(meta, ensure_ascii=False).encode()))
     return members, labels.size

@@ -17,9 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,7 +31,7 @@ from engine.imaging.regions.segmentation import find_regions
 from training.data.chance import SampleChance
 from training.data.extractors import EXTRACTORS, LIFT_REACH, LineSource, dilate, lifted_ink, to_grey
 from training.data.flats import simplify
-from training.data.pack import Source
+from training.data.pack import Source, encode_png
 from training.data.shards import scan
 from training.runs.threads import one_thread
 
@@ -135,13 +133,6 @@ def measure(lineart: torch.Tensor, lifted: torch.Tensor, lab: NDArray[np.float32
     return Drawing(small, shrink_labels(labels, h, w).astype(np.uint16), colours, spread.astype(np.float32))
 
 
-def _png(array: NDArray[Any]) -> bytes:
-    ok, data = cv2.imencode(".png", array)
-    if not ok:
-        raise ValueError("could not encode a PNG")
-    return bytes(data.tobytes())
-
-
 def members_of(source: Source, drawings: list[Drawing]) -> list[tuple[str, bytes]]:
     """The members of a picture in a tar as (name, bytes)."""
     meta = {
@@ -153,8 +144,8 @@ def members_of(source: Source, drawings: list[Drawing]) -> list[tuple[str, bytes
     }
     members = [(f"{source.key}.json", json.dumps(meta, ensure_ascii=False).encode())]
     for number, drawing in enumerate(drawings):
-        members.append((f"{source.key}.{number}.line.png", _png(drawing.line)))
-        members.append((f"{source.key}.{number}.labels.png", _png(drawing.labels)))
+        members.append((f"{source.key}.{number}.line.png", encode_png(drawing.line)))
+        members.append((f"{source.key}.{number}.labels.png", encode_png(drawing.labels)))
         buffer = io.BytesIO()
         np.save(buffer, np.concatenate([drawing.colours, drawing.spread[:, None]], 1).astype(np.float16))
         members.append((f"{source.key}.{number}.colours.npy", buffer.getvalue()))
