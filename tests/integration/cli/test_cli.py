@@ -401,7 +401,6 @@ def test_bad_input_is_refused_without_waiting_for_torch(tmp_path: Path) -> None:
     program = """
 import sys
 from engine.cli.main import main
-from engine.imaging.layers.blending import compose_light
 try:
     main(sys.argv[1:])
 finally:
