@@ -88,20 +88,21 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _per_second(work: Callable[[], object], device: torch.device, samples: int, seconds: float) -> float:
-    """Samples per second of a piece of work that does so many at once; the first time warms up."""
+def _speed(work: Callable[[], object], device: torch.device, samples: int, seconds: float) -> dict[str, float]:
+    """Samples per second of clock and processor, of work that does so many at once; the first time warms up."""
     work()
     _finish(device)
-    times, begun = 0, time.perf_counter()
+    times, begun, used = 0, time.perf_counter(), cpu_seconds()
     while times < FEWEST or time.perf_counter() - begun < seconds:
         work()
         _finish(device)
         times += 1
-    return times * samples / (time.perf_counter() - begun)
+    wall, used = time.perf_counter() - begun, cpu_seconds() - used
+    return {"per_second": times * samples / wall, "per_cpu_second": times * samples / max(used, 1e-9)}
 
 
 def measure_device(run: Run, phase: Phase, seconds: float) -> list[Found]:
-    """What a training step does before the network: the whole of it, and the two parts that no GPU takes over."""
+    """The stages of a step: making the batch, in it and in the network what no GPU takes over, and the whole step."""
     raw: dict[str, Tensor] = {k: t.to(run.device) for k, t in next(iter(run.batches(phase))).items()}
     gen = torch.Generator(run.device).manual_seed(SEED)
     batch = make_batch(raw, gen, run.config.extractor)
@@ -110,9 +111,10 @@ def measure_device(run: Run, phase: Phase, seconds: float) -> list[Found]:
         "make_batch": lambda: make_batch(raw, gen, run.config.extractor),
         "of it regions": lambda: lineart_regions(lineart),
         "hint prior": lambda: flood_hints(batch.inputs),
+        "whole step": lambda: run.train_step(raw),
     }
     return [
-        {"what": name, "size": phase.size, "per_second": _per_second(step, run.device, phase.batch, seconds)}
+        {"what": name, "size": phase.size, **_speed(step, run.device, phase.batch, seconds)}
         for name, step in work.items()
     ]
 
@@ -121,7 +123,7 @@ def measure_waiting(run: Run, phase: Phase, seconds: float) -> Found:
     """Train for real, and tell which part of the time the device had nothing to do because no batch was there."""
     loader = iter(run.batches(phase))
     run.train_step(next(loader))
-    steps, waited, begun = 0, 0.0, time.perf_counter()
+    steps, waited, begun, used = 0, 0.0, time.perf_counter(), cpu_seconds()
     while steps < FEWEST or time.perf_counter() - begun < seconds:
         # Work still queued on the device would hide the waiting.
         _finish(run.device)
@@ -131,13 +133,14 @@ def measure_waiting(run: Run, phase: Phase, seconds: float) -> Found:
         run.train_step(raw)
         steps += 1
     _finish(run.device)
-    whole = time.perf_counter() - begun
+    whole, used = time.perf_counter() - begun, cpu_seconds() - used
     return {
         "size": phase.size,
         "batch": phase.batch,
         "workers": run.config.workers,
         "steps": steps,
         "per_second": steps * phase.batch / whole,
+        "per_cpu_second": steps * phase.batch / max(used, 1e-9),
         "waits": waited / whole,
     }
 
@@ -179,18 +182,19 @@ def tables(preset: str, found: Found) -> str:
     for r in found["loading"]:
         cells = [f"{r[key]:.0f}" for key in speeds]
         loading.append([f"{r['data']}, {r['size']} px", str(r["workers"]), *cells, f"{r['first_batch']:.1f}"])
-    steps = [[r["what"], f"{r['size']}", f"{r['per_second']:.0f}"] for r in found["device_steps"]]
+    rates = ("per_second", "per_cpu_second")
+    steps = [[r["what"], f"{r['size']}", *[f"{r[k]:.0f}" for k in rates]] for r in found["device_steps"]]
     training = []
     for r in found["training"]:
-        cells = [str(r["workers"]), str(r["steps"]), f"{r['per_second']:.1f}", f"{r['waits']:.1%}"]
+        cells = [str(r["workers"]), str(r["steps"]), *[f"{r[k]:.1f}" for k in rates], f"{r['waits']:.1%}"]
         training.append([f"{r['batch']} x {r['size']} px", *cells])
     head = ["crops from", "workers", "samples/s", "per worker", "per CPU second", "first batch, s"]
     return "\n\n".join(
         [
             f"## Preset {preset} on {found['device']}",
             Table(head, loading).markdown(),
-            Table(["on the device", "px", "samples/s"], steps).markdown(),
-            Table(["training", "workers", "steps", "samples/s", "device waits"], training).markdown(),
+            Table(["on the device", "px", "samples/s", "per CPU second"], steps).markdown(),
+            Table(["training", "workers", "steps", "samples/s", "per CPU second", "device waits"], training).markdown(),
         ]
     )
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.models.base import ModelOutputs
 from training.data.pack import pack, read_manifest
 from training.data.synthesis import TrainingBatch
+from training.features.run import PRESETS as ENCODER_PRESETS
+from training.features.run import EncoderRun
+from training.features.views import Looks
 from training.recipes.paintstorch import PRESETS as PAINTS_PRESETS
 from training.recipes.paintstorch import PaintsTorchRun
 from training.recipes.stenciltorch import PRESETS, StencilTorchRun
@@ -31,6 +34,14 @@ TINY = {
 }
 STENCIL = replace(PRESETS["cpu"], **TINY)
 PAINTS = replace(PAINTS_PRESETS["cpu"], **TINY)
+ENCODER = replace(
+    ENCODER_PRESETS["cpu"],
+    model={"widths": (8, 12, 16, 24)},
+    phases=(Phase(1.0, 32, 8, 1.25, 5.0),),
+    steps=20,
+    workers=0,
+    warmup=2,
+)
 THESIS = replace(
     PAINTS_PRESETS["thesis"],
     content="none",
@@ -51,7 +62,7 @@ def pack_few(out: Path) -> Path:
 class Sheetless:
     """Draws no sheets, which take longer than the steps of a tiny network."""
 
-    def sheet(self, hints: int, size: int = 256) -> None:
+    def sheets(self, *, last: bool) -> None:
         """Nothing."""
 
 
@@ -63,13 +74,13 @@ class QuickPaints(Sheetless, PaintsTorchRun):
     """PaintsTorch without sheets."""
 
 
-def train(run: Run, minutes: float = 10.0) -> list[str]:
+def train(run: Run[Any], minutes: float = 10.0) -> list[str]:
     return list(run.train(minutes))
 
 
-def everything(run: Run) -> dict[str, Tensor]:
+def everything(run: Run[Any]) -> dict[str, Tensor]:
     """All that a run has learnt: weights of all networks, averages and the states of the optimisers."""
-    found = {f"average.{k}": t for k, t in run.average.items()}
+    found = {f"average {width}.{k}": t for width, average in run.averages.tensors.items() for k, t in average.items()}
     for name, network in run.networks.items():
         found |= {f"{name}.{k}": t for k, t in network.state_dict().items()}
     for name, optimiser in run.optimisers.items():
@@ -83,7 +94,13 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def steps_logged(folder: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["step"] for line in log_lines(folder)]
+
+
+def log_lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the log about steps."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "samples" in line]
 
 
 def _doubled(value: Any) -> Any:
@@ -102,16 +119,16 @@ class InDouble(Sheetless):
         super().__init__(*arguments, **options)
         for network in self.networks.values():  # type: ignore[attr-defined]
             network.double()
-        self.average = {k: _doubled(t) for k, t in self.average.items()}  # type: ignore[has-type]
+        self.averages.restart()  # type: ignore[attr-defined]
 
     def finish(self, raw: dict[str, Tensor], chance: Any) -> TrainingBatch:
         """In float64."""
         batch: TrainingBatch = _doubled(super().finish(raw, chance))  # type: ignore[misc]
         return batch
 
-    def predict(self, batch: TrainingBatch) -> ModelOutputs:
+    def predict(self, batch: TrainingBatch, network: nn.Module | None = None) -> ModelOutputs:
         """In float64."""
-        out: ModelOutputs = self.shared("net")(batch.inputs)  # type: ignore[attr-defined]
+        out: ModelOutputs = (network or self.shared("net"))(batch.inputs)  # type: ignore[attr-defined]
         return out
 
 
@@ -121,6 +138,23 @@ class StencilTorchInDouble(InDouble, StencilTorchRun):
 
 class PaintsTorchInDouble(InDouble, PaintsTorchRun):
     """PaintsTorch in float64."""
+
+
+class EncoderInDouble(EncoderRun):
+    """An encoder in float64."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.net.double()
+        self.averages.restart()
+
+    def parts(self, raw: dict[str, Tensor], count: int) -> list[Looks]:
+        """In float64."""
+        return [_doubled(looks) for looks in super().parts(raw, count)]
+
+    def held_out(self) -> dict[str, float]:
+        """Nothing."""
+        return {}
 
 
 def wait_for(found: Any, process: Any = None, seconds: float = 90.0) -> None:

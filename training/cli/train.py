@@ -26,6 +26,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--lr", type=float, help="Peak learning rate; the preset's by default. Less suits --init."),
         click.option("--accumulate", type=click.IntRange(1), help="Compute each batch in this many parts."),
         click.option("--compile", is_flag=True, default=None, help="Compile the network; for long runs on a GPU."),
+        click.option("--bf16/--no-bf16", default=None, help="Compute in bfloat16; for GPUs and CPUs with AMX."),
         click.option("--stream", is_flag=True, default=None, help="Read pictures as needed; large sets always are."),
         click.option(
             "--adversarial-from", type=float, help="Part of the run after which the critic joins (1 = never)."

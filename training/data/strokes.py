@@ -41,16 +41,42 @@ def draw_count(rng: Rng) -> int:
     return int(np.exp(rng.uniform(0, np.log(MAX_STROKES + 1))))
 
 
-def _polyline(rng: Rng, inside: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Waypoints of one stroke: starts deep in the region, wanders by up to a third of the picture."""
-    ys, xs = np.nonzero(inside)
+@dataclass(frozen=True)
+class _Area:
+    """Where strokes in one region may begin.
+
+    Attributes:
+        ys, xs: places deep in the region, in the picture.
+        share: of these places, up to each, by their depth.
+    """
+
+    ys: NDArray[np.int64]
+    xs: NDArray[np.int64]
+    share: NDArray[np.float64]
+
+
+def _area(labels: NDArray[np.int32], allowed: NDArray[np.bool_], region: int, unit: float) -> _Area:
+    """Find a region's box and where it is deep."""
+    whole = (labels == region) & allowed
+    x, y, w, h = cv2.boundingRect(whole.view(np.uint8))
+    # The nearest pixel outside a region lies in the ring round its box, if not in the box.
+    window = (slice(max(0, y - 1), y + h + 1), slice(max(0, x - 1), x + w + 1))
+    inside = np.ascontiguousarray(whole[window])
+    depth = cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, 3)
+    ys, xs = np.nonzero(depth >= min(float(depth.max()), 3.0 * unit))
     weight = depth[ys, xs].astype(np.float64)
-    first = int(rng.choice(len(ys), p=weight / weight.sum()))
-    reach = rng.uniform(0.02, 0.35) * max(inside.shape)
-    near = np.nonzero((np.abs(ys - ys[first]) < reach) & (np.abs(xs - xs[first]) < reach))[0]
+    share = np.cumsum(weight / weight.sum())
+    return _Area(ys + window[0].start, xs + window[1].start, share / share[-1])
+
+
+def _polyline(rng: Rng, area: _Area, side: int) -> NDArray[np.int32]:
+    """Waypoints of one stroke: starts deep in the region, wanders by up to a third of the picture's longer ``side``."""
+    first = int(np.searchsorted(area.share, rng.random(), side="right"))
+    reach = rng.uniform(0.02, 0.35) * side
+    near = np.nonzero((np.abs(area.ys - area.ys[first]) < reach) & (np.abs(area.xs - area.xs[first]) < reach))[0]
     rest = rng.choice(near, int(rng.integers(0, 4)))
     order = [first, *rest.tolist()]
-    return np.stack([xs[order], ys[order]], axis=1).astype(np.int32)
+    return np.stack([area.xs[order], area.ys[order]], axis=1).astype(np.int32)
 
 
 def draw_hints(
@@ -89,26 +115,35 @@ def draw_hints(
     if chance.sum() == 0:
         return out
     chosen = rng.choice(len(palette), count, p=chance / chance.sum())
-    for region in chosen:
-        inside = (labels == region) & allowed
-        depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
-        deep = depth >= min(float(depth.max()), 3.0 * unit)
-        if not deep.any():
-            continue
-        points = _polyline(rng, deep, depth)
+    areas_of: dict[int, _Area] = {}
+    rgba = np.full(4, 255, np.uint8)
+    for region in chosen.tolist():
+        if region not in areas_of:
+            areas_of[region] = _area(labels, allowed, region, unit)
+        area = areas_of[region]
+        points = _polyline(rng, area, max(h, w))
         width = max(1, round(float(np.exp(rng.uniform(np.log(2), np.log(24)))) * unit))
-        stroke = np.zeros((h, w), np.uint8)
+        window = _room(points, width, h, w)
+        origin = (window[1].start, window[0].start)
+        stroke = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint8)
         if len(points) == 1 or rng.random() < 0.2:
-            cv2.circle(stroke, points[0].tolist(), max(1, width // 2), 255, -1)
+            cv2.circle(stroke, (points[0] - origin).tolist(), max(1, width // 2), 255, -1)
         else:
-            cv2.polylines(stroke, [points.reshape(-1, 1, 2)], False, 255, width)
-        painted = (stroke > 0) & allowed
+            cv2.polylines(stroke, [(points - origin).astype(np.int32).reshape(-1, 1, 2)], False, 255, width)
+        painted = (stroke > 0) & allowed[window]
         if rng.random() >= OVERSHOOT:
-            painted &= inside
-        colour = palette[region].astype(np.float32) + rng.normal(0, 3, 3)
-        out[painted, :3] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
-        out[painted, 3] = 255
+            painted &= labels[window] == region
+        rgba[:3] = np.clip(np.rint(palette[region].astype(np.float32) + rng.normal(0, 3, 3)), 0, 255)
+        out[window][painted] = rgba
     return out
+
+
+def _room(points: NDArray[np.int32], width: int, height: int, across: int) -> tuple[slice, slice]:
+    """The part of a ``height`` x ``across`` picture that a stroke of a width through some points can touch."""
+    reach = width // 2 + 2
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    rows = slice(max(0, top - reach), min(height, bottom + reach + 1))
+    return rows, slice(max(0, left - reach), min(across, right + reach + 1))
 
 
 def draw_mask(rng: Rng, labels: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -5,21 +5,26 @@ How linearts are drawn is in ``extractors``, where crops and hints come from in 
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.imaging.regions.segmentation import find_regions
+from engine.imaging.regions.segmentation import distance_to_ink, nearest_label
 from engine.models.base import ModelInputs
 from training.data.chance import Chance, SampleChance
 from training.data.extractors import EXTRACTORS, LIFT_REACH, LineSource, dilate, lifted_ink, to_grey
 from training.data.extractors import xdog as xdog
 from training.losses.colour import rotate_hue
+
+GAP = 1.5
+"""Radius in pixels of half size of the ball that closes gaps of the lineart."""
+LEAST_AREA = 4
+"""Pixels of half size of the smallest region where no ball fits."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,34 @@ class TrainingBatch:
     regions: Tensor
 
 
+def paper_regions(lineart: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Number the regions of a lineart by connected components, which takes a tenth of the time of the engine's.
+
+    Where a ball of ``GAP`` fits, connected paper is a region, so that small gaps leak nothing; what is left of the
+    paper and the ink go to the nearest region. What the losses want of regions is no more: areas to take means over.
+
+    Args:
+        lineart: HxW in [0, 1], 1 = paper.
+
+    Returns:
+        HxW from 0.
+    """
+    depth = distance_to_ink(lineart)
+    count, labels = cv2.connectedComponents((depth > GAP).view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    # Narrow areas where no ball fits are regions of their own.
+    _, narrow, boxes, _ = cv2.connectedComponentsWithStats((depth > 0).view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    reached = np.zeros(len(boxes), np.bool_)
+    reached[narrow[labels > 0]] = True
+    own = ~reached & (boxes[:, cv2.CC_STAT_AREA] >= LEAST_AREA)
+    own[0] = False
+    numbers = np.where(own, np.cumsum(own) + count - 1, 0).astype(np.int32)
+    return nearest_label(np.where(labels > 0, labels, numbers[narrow]))
+
+
 def lineart_regions(lineart: Tensor) -> Tensor:
     """Find the regions of Bx1xHxW lineart in [0, 1] at half its size, on the CPU: Bx(H/2)x(W/2) int64."""
     halves = (-F.max_pool2d(-lineart, 2))[:, 0].cpu().numpy()
-    with ThreadPoolExecutor(min(len(halves), os.cpu_count() or 1)) as pool:
-        found = list(pool.map(find_regions, halves))
-    return torch.from_numpy(np.stack(found)).to(lineart.device, torch.int64)
+    return torch.from_numpy(np.stack([paper_regions(half) for half in halves])).to(lineart.device, torch.int64)
 
 
 def line_source(raw: dict[str, Tensor]) -> LineSource:
@@ -79,9 +106,12 @@ def make_batch(raw: dict[str, Tensor], gen: Chance | None = None, extractor: str
     source = line_source(raw)
     lineart = EXTRACTORS[extractor](source, chance)
     target = image("target")
-    turned = raw["angle"].flatten(1).abs().amax(1) > 0
-    if bool(turned.any()):
+    if target.device.type == "cpu":
+        turned = raw["angle"].flatten(1).abs().amax(1) > 0
         target[turned] = rotate_hue(target[turned], raw["angle"][turned][:, None])
+    else:
+        # Which samples are turned only the device knows; asking it would take longer than turning the others by 0.
+        target = rotate_hue(target, raw["angle"][:, None])
     flat = image("flat")
     coverage = raw["hints"][:, 3:].float() / 255
     hints = torch.cat([(raw["hints"][:, :3].float() / 127.5 - 1) * coverage, coverage], 1)

@@ -128,7 +128,7 @@ class EncoderRun(Run[Looks]):
         return self.descend("optimiser", parts, self._loss)
 
     def _loss(self, looks: Looks) -> tuple[Tensor, dict[str, Tensor]]:
-        with torch.autocast(self.device.type, torch.bfloat16, self.config.bf16 and self.device.type == "cuda"):
+        with self.precision():
             terms = self.shared("net")(looks)
         return torch.stack(list(terms.values())).sum(), terms
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.data.chance import Chance, rand, randn
+from training.data.chance import Chance, Rows, rand, randn
 from training.data.dataset import Picture
 from training.data.extractors import EXTRACTORS, blur
 from training.data.synthesis import line_source
@@ -113,7 +113,8 @@ def change_light(x: Tensor, chance: Chance) -> Tensor:
     x = turn_hue(x, (rand(chance, b) * 2 - 1) * math.pi * (rand(chance, b) < TURNED))
     middle = x.mean((1, 2, 3), keepdim=True)
     x = middle + (x - middle) * uniform(1 - LIGHT, 1 + LIGHT) + uniform(-LIGHT / 2, LIGHT / 2)
-    soft = blur(x, rand(chance, b) * 1.2 + 0.3)
+    # Of a part of a batch the kernel is as wide as that of the whole.
+    soft = blur(x, rand(chance, b) * 1.2 + 0.3, chance.widest if isinstance(chance, Rows) else None)
     x = torch.where(rand(chance, b, 1, 1, 1) < 0.25, soft, x)
     return (x + randn(chance, *x.shape) * uniform(0.0, 0.04)).clamp(-1, 1)
 

@@ -166,7 +166,7 @@ class ColouringRun(Run[Part]):
 
     def predict(self, batch: TrainingBatch, network: nn.Module | None = None) -> ModelOutputs:
         """The pictures of a batch by the shared network, or another, in float32 also where it computes in less."""
-        with torch.autocast(self.device.type, torch.bfloat16, self.config.bf16 and self.device.type == "cuda"):
+        with self.precision():
             out: ModelOutputs = (network or self.shared("net"))(batch.inputs)
         return replace(out, flat=out.flat.float(), shaded=out.shaded.float())
 
@@ -224,7 +224,7 @@ class ColouringRun(Run[Part]):
         raw = _stack([crops[i] for i in range(min(8, len(self.data.held_out)))])
         raw = {k: t.to(self.device) for k, t in raw.items()}
         batch = make_batch(self.prepare(raw), torch.Generator(self.device).manual_seed(7))
-        with self.lent(self.averages.best):
+        with self.lent(self.written):
             write_sheet(self.folder / "sheets" / f"{self.step:06d}-{hints:02d}.png", batch, self.net(batch.inputs))
 
 

@@ -291,13 +291,13 @@ class StablePaintRun(ColouringRun):
 
     def _learn(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of context encoder or denoiser."""
-        with self._precision():
+        with self.precision():
             terms = self.shared("net")(part)
         return torch.stack(list(terms.values())).sum(), terms
 
     def _round_trip(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The VAE's loss without its critic."""
-        with self._precision():
+        with self.precision():
             shaded, terms = self.shared("net")(part)
         part.shaded = shaded.detach()
         if self.perceptual is not None:
@@ -306,7 +306,7 @@ class StablePaintRun(ColouringRun):
 
     def _pleasing_round_trip(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The VAE's loss with what the critic thinks, which must not be left with gradients."""
-        with self._precision():
+        with self.precision():
             shaded, terms = self.shared("net")(part)
         part.shaded = shaded.detach()
         if self.perceptual is not None:
@@ -325,9 +325,6 @@ class StablePaintRun(ColouringRun):
         loss = hinge_critic(critic(part.batch.target), critic(part.shaded))
         return loss, {"critic": loss}
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, self.config.bf16 and self.device.type == "cuda")
-
     def finished(self, weights: Weights) -> Weights:
         """A VAE in training is written with the latent measured, so that its file can be used."""
         if self.learnt.name != "vae":
@@ -341,7 +338,7 @@ class StablePaintRun(ColouringRun):
         pictures = self.data.held_out
         if not pictures:
             return
-        with self.lent(self.finished(self.averages.best)):
+        with self.lent(self.written):
             stage = self.learnt.name
             write_sheets(self.folder / "sheets" / f"{self.step:06d}", self.net, stage, pictures, SHEET_SIDE)
             if stage == "vae":

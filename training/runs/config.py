@@ -40,7 +40,8 @@ class TrainConfig:
         accumulate: parts in which each process computes its share of a batch, one after the other; fewer where they
             would not be equal.
         compile: compile the model with ``torch.compile``.
-        bf16: run the network in bfloat16 where the device is a GPU.
+        bf16: run the network in bfloat16: on GPUs, and on CPUs whose matrix units compute in it (AMX), about twice as
+            fast; on other CPUs slower.
     """
 
     phases: tuple[Phase, ...] = ()

@@ -61,6 +61,7 @@ class Run(ABC, Generic[P]):
         samples: samples seen so far by all processes.
         seconds: spent in training so far.
         left_out: what could not be read of the data.
+        written: the finished weights of the last ``save``.
         in_parts: whether a batch may be computed in parts.
     """
 
@@ -92,6 +93,7 @@ class Run(ABC, Generic[P]):
         self.seconds = 0.0
         self.left_out: list[str] = []
         self.measured: dict[float, dict[str, float]] = {}
+        self.written: Weights = self.averages.best
         self._shared: dict[str, nn.Module] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self.team.check_alike("shards or options", settings(self.config, self.about))
@@ -122,7 +124,10 @@ class Run(ABC, Generic[P]):
         """Write finished weights, atomically."""
 
     def sheets(self, *, last: bool) -> None:
-        """Write pictures that show how it does, at the ``last`` step more than on the way; asked of one process."""
+        """Write pictures that show how ``written`` does, after the ``last`` step more than on the way.
+
+        It is asked of one process.
+        """
 
     def before_step(self) -> None:
         """Change what a step must find changed."""
@@ -219,7 +224,7 @@ class Run(ABC, Generic[P]):
         values |= {"updates": str(self.averages.count), "skipped": str(self.finiteness.skipped)}
         values["settings"] = settings(self.config, self.about)
         tensors = pack_tensors(self.networks, self.optimisers, self.averages.tensors)
-        weights = self.finished(self.averages.best)
+        weights = self.written = self.finished(self.averages.best)
         self._refuse_broken(not_finite(tensors) or not_finite(weights, LARGEST_HALF))
         self.checkpoints.write(self.step, State(tensors, values))
         path = self.folder / "weights.safetensors"
@@ -357,6 +362,10 @@ class Run(ABC, Generic[P]):
         optimiser.found_inf = bad  # type: ignore[attr-defined]
         optimiser.step()
         return means
+
+    def precision(self) -> torch.autocast:
+        """In which networks compute their forward pass: bfloat16 where the settings say so."""
+        return torch.autocast(self.device.type, torch.bfloat16, self.config.bf16)
 
     def _averaging(self, network: str, now: bool) -> AbstractContextManager[Any]:
         """Average gradients over all processes ``now``, or let them add up first."""

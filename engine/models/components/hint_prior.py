@@ -111,10 +111,9 @@ def flood_hints(inputs: ModelInputs) -> Flood:
     coverage = hints[:, 3:]
     painted = coverage >= MIN_COVERAGE
     colours = hints[:, :3] / coverage.clamp_min(1e-4)
-    known = torch.zeros_like(painted)
-    if bool(inputs.known.any()):
-        known = (-F.max_pool2d(-inputs.known, 2) > 0.99) & ~painted
-        colours = torch.where(painted, colours, F.avg_pool2d(inputs.context, 2))
+    known = (-F.max_pool2d(-inputs.known, 2) > 0.99) & ~painted
+    # Colours count where something is painted or known; asking the device whether any is would make it wait.
+    colours = torch.where(painted, colours, F.avg_pool2d(inputs.context, 2))
     darkest = (1 - F.max_pool2d(-inputs.lineart, 2)) / 2
     samples = list(
         zip(

@@ -11,29 +11,33 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import torch
 from scale_helpers import (
+    ENCODER,
     PAINTS,
     STENCIL,
     THESIS,
+    EncoderInDouble,
     PaintsTorchInDouble,
     QuickPaints,
     StencilTorchInDouble,
     everything,
+    log_lines,
     pack_few,
     train,
     wait_for,
 )
 
 from engine.errors import ColorizeError
-from training.losses.oklab import LossWeights, total_loss
+from training.losses.oklab import total_loss
 from training.recipes.paintstorch import PaintsTorchRun
 from training.recipes.stenciltorch import PRESETS
 from training.runs.checkpoints import Checkpoints
-from training.runs.config import check_shares, parts_of, with_batch
+from training.runs.config import LossWeights, check_shares, parts_of, with_batch
 from training.runs.distributed import join
 
 
@@ -51,7 +55,11 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack_few(tmp_path_factory.mktemp("shards"))
 
 
-KINDS = {"stenciltorch": (StencilTorchInDouble, STENCIL), "paintstorch": (PaintsTorchInDouble, PAINTS)}
+KINDS: dict[str, tuple[Any, Any]] = {
+    "stenciltorch": (StencilTorchInDouble, STENCIL),
+    "paintstorch": (PaintsTorchInDouble, PAINTS),
+    "encoder": (EncoderInDouble, ENCODER),
+}
 
 
 def _train_in_a_team(rank: int, world: int, port: int, shards: Path, out: Path) -> None:
@@ -89,11 +97,11 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(shards: Path,
         assert together.values["step"] == "20"
         for key, tensor in everything(alone[name]).items():
             assert torch.allclose(tensor, together.tensors[key], atol=1e-5, rtol=1e-5), (name, key)
-        one, two = ((tmp_path / n / name / "log.jsonl").read_text() for n in ("one", "two"))
-        assert [json.loads(line)["step"] for line in two.splitlines()] == [20]
-        for term, value in json.loads(one).items():
+        one, two = (log_lines(tmp_path / n / name) for n in ("one", "two"))
+        assert [line["step"] for line in two] == [20]
+        for term, value in one[0].items():
             if term != "seconds":
-                assert json.loads(two)[term] == pytest.approx(value, rel=1e-4), term
+                assert two[0][term] == pytest.approx(value, rel=1e-4), term
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_the_data_benchmark_measures_memory_and_stream_and_how_long_training_wai
     assert all(r["per_second"] > 0 and r["per_cpu_second"] > 0 for r in found["loading"])
     assert [(r["size"], r["workers"]) for r in found["training"]] == [(64, 0), (64, 1), (96, 0), (96, 1)]
     assert all(0 < r["waits"] < 1 for r in found["training"])
-    assert {r["what"] for r in found["device_steps"]} == {"make_batch", "of it regions", "hint prior"}
+    assert {r["what"] for r in found["device_steps"]} == {"make_batch", "of it regions", "hint prior", "whole step"}
     printed = capsys.readouterr().out
     assert "device waits" in printed
     assert json.loads(printed.splitlines()[-1])["cpu"] == found

@@ -69,7 +69,7 @@ def test_the_robust_distance_of_plain_pictures_is_its_closed_form_at_every_scale
     truth = torch.full((2, 3, 32, 32), 0.1)
     picture = truth + torch.tensor([distance, 0.0, 0.0]).view(1, 3, 1, 1)
     once = 3.2 * (distance**2 + 1e-4) ** 0.25
-    assert robust(picture, truth).mean().item() == pytest.approx(once, rel=1e-5)
+    assert robust(picture - truth).mean().item() == pytest.approx(once, rel=1e-5)
     weight = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     found = multiscale(picture, truth, weight)
     assert found.item() == pytest.approx(once * (1 + sum(SCALE_WEIGHTS)), rel=1e-4)
