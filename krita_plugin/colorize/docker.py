@@ -23,9 +23,9 @@ from .qt import QtCore, QtGui, QtWidgets
 from .widgets.options import worded
 from .widgets.panel import LayerItem, Panel, ResultItem
 
-TICK = 1000
+TREE_POLL_INTERVAL_MS = 1000
 """Milliseconds between looks at the layer tree, for which Krita has no signal; only while somebody looks."""
-TOLD_APART = ("size", "variations", "seed")
+UNDESCRIBED_SETTINGS = ("size", "variations", "seed")
 """Settings that a result is not described by: the picture's own size and seed say it."""
 KINDS = {"paintlayer": "paint", "grouplayer": "group", "vectorlayer": "vector"}
 
@@ -36,23 +36,23 @@ class ColorizeDocker(DockWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("Colorize")
-        self.wire, self.session = shared.engine()
+        self.protocol, self.session = shared.engine()
         self.choices = Choices()
         self.panel = Panel(self)
         self.setWidget(self.panel)
-        self.colouring = Colouring(self.session, self.wire, self)
+        self.colouring = Colouring(self.session, self.protocol, self)
         self.live = Live(self.colouring, self._live_inputs, self)
         self.frames: Any = None
         self._drawn: Any = None
         self._hooked = False
         self._was_open = False
         self._prepared: Any = None
-        self._tick = QtCore.QTimer(self)
-        self._tick.setInterval(TICK)
-        self._tick.timeout.connect(self._tick_passed)
-        self._tick.start()
+        self._tree_poll = QtCore.QTimer(self)
+        self._tree_poll.setInterval(TREE_POLL_INTERVAL_MS)
+        self._tree_poll.timeout.connect(self._poll_tree)
+        self._tree_poll.start()
         self._end = shared.ending(self)
-        for call in (self.colouring.close, self.live.stop, self._tick.stop):
+        for call in (self.colouring.close, self.live.stop, self._tree_poll.stop):
             self._end.callback(call)
         self._connect()
         self.panel.set_status(self.session.status)
@@ -114,7 +114,7 @@ class ColorizeDocker(DockWidget):
         """Add hint and mask layers over the lineart as one undo step, and get ready to draw hints."""
         document = layers.active_document()
         if document is not None:
-            self.colouring.patience.when_free(layers.document_key(document), self._new_set)
+            self.colouring.writes.when_free(layers.document_key(document), self._new_set)
 
     def set_live(self, on: bool) -> None:
         """Follow the strokes, or stop at once."""
@@ -146,7 +146,7 @@ class ColorizeDocker(DockWidget):
         """Remove all results but the topmost; each is a step to undo."""
         document = layers.active_document()
         if document is not None:
-            self.colouring.patience.when_free(layers.document_key(document), self._remove_older)
+            self.colouring.writes.when_free(layers.document_key(document), self._remove_older)
 
     def colour_frames(self) -> None:
         """Colour a range of frames of an animation."""
@@ -179,7 +179,7 @@ class ColorizeDocker(DockWidget):
         state = (layers.document_key(document), items, sorted(chosen.items()))
         if state != self._drawn:
             if self._drawn is not None and self._drawn[0] != state[0]:
-                self.live.kick()
+                self.live.schedule_check()
             self._drawn = state
             self.panel.set_layers(items, chosen)
             self.choices.forget_closed([layers.document_key(d) for d in Krita.instance().documents()])
@@ -194,7 +194,7 @@ class ColorizeDocker(DockWidget):
             self._prepared = key
             self.session.prepare(name)
 
-    def _tick_passed(self) -> None:
+    def _poll_tree(self) -> None:
         if self.isVisible() or self.live.on:
             self.refresh()
 
@@ -254,7 +254,7 @@ class ColorizeDocker(DockWidget):
     def _select(self, document: Any, uid: str) -> None:
         try:
             node = layers.find(document, uid)
-        except layers.GONE:
+        except layers.DELETED_HANDLE_ERRORS:
             return
         if node is not None:
             document.setActiveNode(node)
@@ -282,12 +282,12 @@ class ColorizeDocker(DockWidget):
         if document is not None:
             self.choices.choose(document, {role: value})
             self.panel.say("", "")
-            self.live.kick()
+            self.live.schedule_check()
             QtCore.QTimer.singleShot(0, self.refresh)
 
     def _keep_options(self) -> None:
         settings.write("options", self.panel.options())
-        self.live.kick()
+        self.live.schedule_check()
 
     def _set_live_layer(self, on: bool) -> None:
         self.live.layer_wanted = on
@@ -320,7 +320,7 @@ class ColorizeDocker(DockWidget):
         if self._hooked:
             return
         # Until it is there, the slow look at the layers has to do.
-        self.live.kick()
+        self.live.schedule_check()
         for docker in Krita.instance().dockers():
             if docker.objectName() == "History":
                 view = docker.findChild(QtWidgets.QListView)
@@ -330,7 +330,7 @@ class ColorizeDocker(DockWidget):
                     view.model().modelReset.connect(self._something_happened)
 
     def _something_happened(self) -> None:
-        self.live.kick()
+        self.live.schedule_check()
         QtCore.QTimer.singleShot(150, self.refresh)
 
     def _stop_engine(self) -> None:
@@ -377,7 +377,7 @@ def _item(result: Any, applied: list[str]) -> ResultItem:
     parts.extend(
         worded(name, options[name])
         for name, setting in SETTINGS.items()
-        if name in options and name not in TOLD_APART and options[name] != setting.default
+        if name in options and name not in UNDESCRIBED_SETTINGS and options[name] != setting.default
     )
     caption = tr("seed {seed}").format(seed=result.seed) if "seed" in options else tr("No. {n}").format(n=result.id)
     return ResultItem(result.id, result.thumb, caption, "\n".join(p for p in parts if p), result.node in applied)

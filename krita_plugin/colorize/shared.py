@@ -17,16 +17,16 @@ _end = contextlib.ExitStack()
 
 
 def engine() -> tuple[Any, Session]:
-    """The ``wire`` package and the session, made when they are first wanted.
+    """The ``protocol`` package and the session, made when they are first wanted.
 
     Raises:
         BundleError: what the plugin needs is not there, or not for this Python.
     """
     global _shared
     if _shared is None:
-        wire = bundled.load()
-        session = Session(wire, _setup)
-        _shared = (wire, session)
+        protocol = bundled.load()
+        session = Session(protocol, _setup)
+        _shared = (protocol, session)
         _end.callback(session.close)
         notifier = Krita.instance().notifier()
         # Without this there are no signals.

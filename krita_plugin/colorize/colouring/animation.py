@@ -17,7 +17,7 @@ from ..i18n import tr
 from ..qt import QtCore, QtWidgets, Signal
 
 FRAMES = "Colorize frames"
-MOST = 5000
+MAX_FRAMES = 5000
 """Frames of one job."""
 
 
@@ -65,7 +65,7 @@ class FrameDialog(QtWidgets.QDialog):
     def range(self) -> tuple[int, int]:
         """First and last frame, in that order."""
         first, last = sorted((self._first.value(), self._last.value()))
-        return first, min(last, first + MOST - 1)
+        return first, min(last, first + MAX_FRAMES - 1)
 
 
 class Frames(QtCore.QObject):
@@ -123,7 +123,7 @@ class Frames(QtCore.QObject):
         if done == total:
             self._docker.colouring.background.run(self._file.close, lambda _: self._ready(), self._unwritten)
         else:
-            self._docker.colouring.patience.when_free(self._document, self._read)
+            self._docker.colouring.writes.when_free(self._document, self._read)
 
     def _read(self, document: Any) -> None:
         """Read the layers at the next frame, and have them coloured."""
@@ -192,7 +192,7 @@ class Frames(QtCore.QObject):
         self._finish(f"{type(failure).__name__}: {failure}", tr("Start again."))
 
     def _ready(self) -> None:
-        self._docker.colouring.patience.when_free(self._document, self._assemble)
+        self._docker.colouring.writes.when_free(self._document, self._assemble)
 
     def _assemble(self, document: Any) -> None:
         """Take the animated layer out of the file and put it into the document."""

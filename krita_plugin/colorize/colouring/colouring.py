@@ -20,7 +20,7 @@ from .sheet import Sheet, split
 
 LAYERS = {"layers": ["flats", "shading"], "colour": ["colour"]}
 """What the engine is asked for, by the kind of output."""
-PREVIEW = 640
+PREVIEW_SIDE = 640
 """Pixels of the longer side of the picture shown in the docker, of several variations the longer side of all."""
 
 
@@ -43,7 +43,7 @@ class Order:
     @cached_property
     def sheet(self) -> Sheet:
         """What is shown of it on its way."""
-        return Sheet(self.inputs.width, self.inputs.height, self.variations, PREVIEW)
+        return Sheet(self.inputs.width, self.inputs.height, self.variations, PREVIEW_SIDE)
 
 
 class Made(NamedTuple):
@@ -77,12 +77,12 @@ class Colouring(QtCore.QObject):
     open_changed = Signal()
     """Jobs were begun or have ended."""
 
-    def __init__(self, session: Any, wire: Any, parent: Any = None) -> None:
+    def __init__(self, session: Any, protocol: Any, parent: Any = None) -> None:
         super().__init__(parent)
-        self.session, self.wire = session, wire
+        self.session, self.protocol = session, protocol
         self.history = history.History()
         self.background = Background(self)
-        self.patience = layers.Patience(self)
+        self.writes = layers.WriteQueue(self)
         self.jobs: dict[str, Order] = {}
         self.preparing = self.arriving = 0
         self._steps: list[Iterator[Any]] = []
@@ -109,7 +109,9 @@ class Colouring(QtCore.QObject):
         """Find the content addresses of all pictures, on another thread."""
 
         def work() -> dict[str, str]:
-            return {role: self.wire.digest(p.width, p.height, p.order, p.view) for role, p in inputs.pictures.items()}
+            return {
+                role: self.protocol.digest(p.width, p.height, p.order, p.view) for role, p in inputs.pictures.items()
+            }
 
         self.background.run(work, then, failed or self._stumbled)
 
@@ -138,7 +140,7 @@ class Colouring(QtCore.QObject):
         self.jobs.clear()
         for job in jobs:
             self.session.cancel(job)
-        self.patience.clear()
+        self.writes.clear()
         self.background.close()
         for steps in self._steps:
             steps.close()  # type: ignore[attr-defined]
@@ -172,7 +174,7 @@ class Colouring(QtCore.QObject):
             # None of them is wanted at once, and as they are eight large ones would fill the memory.
             body.update(variations=variations, compress=True)
         buffers = [
-            self.wire.Buffer(role, p.width, p.height, p.order, p.x, p.y, digests[role], data=p.view)
+            self.protocol.Buffer(role, p.width, p.height, p.order, p.x, p.y, digests[role], data=p.view)
             for role, p in inputs.pictures.items()
         ]
         return body, buffers
@@ -219,7 +221,7 @@ class Colouring(QtCore.QObject):
 
         def work() -> Made:
             pictures = {b.role: Picture(bytes(b.pixels()), b.x, b.y, b.width, b.height, b.order) for b in buffers}
-            seen = history.small_picture(order.inputs, pictures, PREVIEW)
+            seen = history.small_picture(order.inputs, pictures, PREVIEW_SIDE)
             if order.variations == 1 or any(b.codec != "zlib" for b in buffers):
                 return Made(pictures, {}, seen)
             return Made({}, {b.role: replace(pictures[b.role], data=bytes(b.data)) for b in buffers}, seen)
@@ -247,7 +249,7 @@ class Colouring(QtCore.QObject):
             replace(order.inputs, pictures={}),
             dict(order.options),
             pictures,
-            made.seen.scaled(history.THUMB, history.THUMB, aspect, smooth),
+            made.seen.scaled(history.THUMBNAIL_SIDE, history.THUMBNAIL_SIDE, aspect, smooth),
             seed,
             float(body.get("seconds", 0.0)),
             str(body.get("note", "")),
@@ -323,7 +325,7 @@ class Colouring(QtCore.QObject):
         return result
 
     def _put(self, result: history.Result, pictures: dict[str, Picture]) -> None:
-        self.patience.when_free(result.inputs.document, lambda document: self._build(document, result, pictures))
+        self.writes.when_free(result.inputs.document, lambda document: self._build(document, result, pictures))
 
     def _build(self, document: Any, result: history.Result, pictures: dict[str, Picture]) -> None:
         where = self._where(document, result)
@@ -338,16 +340,16 @@ class Colouring(QtCore.QObject):
     def _step(self, steps: Iterator[Any], result: history.Result) -> None:
         if steps not in self._steps:
             return
-        if self.patience.acting:
+        if self.writes.acting:
             # Not from inside Krita's own loop while it adds a layer.
-            after(self, layers.WAIT, lambda: self._step(steps, result))
+            after(self, layers.STROKE_POLL_INTERVAL_MS, lambda: self._step(steps, result))
             return
         node = next(steps)
         if node is None:
             after(self, 0, lambda: self._step(steps, result))
             return
         self._steps.remove(steps)
-        self.patience.when_free(result.inputs.document, lambda document: self._add(document, result, node))
+        self.writes.when_free(result.inputs.document, lambda document: self._add(document, result, node))
 
     def _add(self, document: Any, result: history.Result, node: Any) -> None:
         where = self._where(document, result)

@@ -11,9 +11,9 @@ from ..document.inputs import Inputs
 from ..document.pixels import Picture
 from ..qt import QtCore, QtGui
 
-BUDGET = 384 * 1024 * 1024
+MAX_KEPT_BYTES = 384 * 1024 * 1024
 """Bytes of packed results that are kept; the oldest go first, but never the newest one."""
-THUMB = 384
+THUMBNAIL_SIDE = 384
 """Pixels of the longer side of the picture that stands for a result."""
 
 
@@ -81,7 +81,7 @@ class History:
 
     def trim(self) -> None:
         """Keep to the budget."""
-        while len(self.results) > 1 and sum(r.size for r in self.results) > BUDGET:
+        while len(self.results) > 1 and sum(r.size for r in self.results) > MAX_KEPT_BYTES:
             self.results.pop()
 
     def find(self, ident: str) -> Any:

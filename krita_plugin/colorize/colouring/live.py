@@ -1,8 +1,8 @@
 """Live mode: notices strokes, undo and redo, and has the picture coloured again.
 
 Krita tells Python of no stroke, but the model behind its history docker is reset by every undoable command, also while
-that docker is hidden (the docker passes it on by ``kick``). That only starts a short delay, after which the pixels
-decide whether anything has changed. Nothing here waits for a stroke, or cuts it.
+that docker is hidden (the docker passes it on by ``schedule_check``). That only starts a short delay, after which the
+pixels decide whether anything has changed. Nothing here waits for a stroke, or cuts it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ..i18n import tr
 from ..qt import QtCore, Signal
 from .colouring import Colouring, Order
 
-DELAY = 15
+CHECK_DELAY_MS = 15
 """Milliseconds after a sign until the pixels are looked at; signs come in twos."""
-AGAIN = 60
+RECHECK_DELAY_MS = 60
 """Milliseconds until they are looked at again when nothing has changed, or a stroke is under way."""
-LOOKS = 4
+MAX_RECHECKS = 4
 """How often they are: the pixels of an undo come later than its sign."""
-PAINTED = 30
+PREVIEW_PAINT_MS = 30
 """Milliseconds until the docker has painted a preview; a layer can wait for that, not the other way round."""
 
 Collect = Callable[[Any], Tuple[Inputs, Dict[str, Any]]]
@@ -47,7 +47,7 @@ class Live(QtCore.QObject):
         self._delay = QtCore.QTimer(self)
         self._delay.setSingleShot(True)
         self._delay.timeout.connect(self._look)
-        self._looks = 0
+        self._rechecks = 0
         self._seen: dict[str, Any] = {}
         self._hashing = False
         self._again = False
@@ -61,7 +61,7 @@ class Live(QtCore.QObject):
         """Follow from now on; the picture is coloured at once."""
         self.on = True
         self._seen.clear()
-        self.kick()
+        self.schedule_check()
 
     def stop(self) -> None:
         """Off means off: nothing that was begun is shown any more."""
@@ -70,11 +70,11 @@ class Live(QtCore.QObject):
         self._newest = None
         self._colouring.cancel_live()
 
-    def kick(self) -> None:
-        """Something may have changed."""
+    def schedule_check(self) -> None:
+        """Something may have changed: look at the pixels soon."""
         if self.on:
-            self._looks = LOOKS
-            self._delay.start(DELAY)
+            self._rechecks = MAX_RECHECKS
+            self._delay.start(CHECK_DELAY_MS)
 
     # Looking
 
@@ -86,7 +86,7 @@ class Live(QtCore.QObject):
             self._again = True
             return
         if not layers.is_free(document):
-            self._delay.start(AGAIN)
+            self._delay.start(RECHECK_DELAY_MS)
             return
         try:
             inputs, options = self._collect(document)
@@ -109,14 +109,14 @@ class Live(QtCore.QObject):
         state = (digests, places, options)
         if self._seen.get(inputs.document) != state:
             self._seen[inputs.document] = state
-            self._looks = 0
+            self._rechecks = 0
             self._colouring.run_live(inputs, options, digests)
-        elif self._looks > 0:
-            self._looks -= 1
-            self._delay.start(AGAIN)
+        elif self._rechecks > 0:
+            self._rechecks -= 1
+            self._delay.start(RECHECK_DELAY_MS)
         if self._again:
             self._again = False
-            self.kick()
+            self.schedule_check()
 
     def _stumbled(self, failure: Exception) -> None:
         self._hashing = False
@@ -133,7 +133,7 @@ class Live(QtCore.QObject):
             self._newest = (order, pictures)
             if not waiting:
                 key = order.inputs.document
-                after(self, PAINTED, lambda: self._colouring.patience.when_free(key, self._show))
+                after(self, PREVIEW_PAINT_MS, lambda: self._colouring.writes.when_free(key, self._show))
 
     def _show(self, document: Any) -> None:
         """Put the newest picture into the live layer; rewriting it is no undo step."""

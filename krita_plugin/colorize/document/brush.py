@@ -7,9 +7,9 @@ from typing import Any
 from krita import Krita
 
 PRESETS = ("b) Basic-5 Size", "b) Basic-5 Size Opacity", "b) Basic-1")
-SHARE = 1 / 90
+WIDTH_SHARE = 1 / 90
 """Width of the brush as a share of the image's shorter side."""
-LEAST, MOST = 6.0, 80.0
+MIN_WIDTH, MAX_WIDTH = 6.0, 80.0
 """Pixels."""
 
 
@@ -27,7 +27,7 @@ def ready_for_hints(document: Any) -> None:
     known = next((presets[name] for name in PRESETS if name in presets), None)
     if known is not None:
         view.setCurrentBrushPreset(known)
-    view.setBrushSize(min(MOST, max(LEAST, min(document.width(), document.height()) * SHARE)))
+    view.setBrushSize(min(MAX_WIDTH, max(MIN_WIDTH, min(document.width(), document.height()) * WIDTH_SHARE)))
     view.setCurrentBlendingMode("normal")
     view.setPaintingOpacity(1.0)
     view.setPaintingFlow(1.0)

@@ -18,7 +18,7 @@ from . import layers
 from .pixels import SRGB, Picture, is_plain
 from .timing import krita_call
 
-STRIP = 8 * 1024 * 1024
+MAX_STRIP_BYTES = 8 * 1024 * 1024
 """Bytes given to Krita at a time, so that its window never waits long."""
 
 
@@ -146,7 +146,7 @@ def _fill_steps(node: Any, picture: Picture) -> Iterator[None]:
     plain = is_plain(node)
     if not plain:
         node.setColorSpace("RGBA", "U8", SRGB)
-    rows = max(1, STRIP // (4 * picture.width))
+    rows = max(1, MAX_STRIP_BYTES // (4 * picture.width))
     for top in range(0, picture.height, rows):
         height = min(rows, picture.height - top)
         part = bytes(picture.view[top * picture.width * 4 : (top + height) * picture.width * 4])

@@ -13,7 +13,7 @@ NONE, SELECTION, BELOW = "", "selection", "below"
 WORDS = {"lineart": (NONE,), "hints": (NONE,), "mask": (NONE, SELECTION), "context": (NONE, BELOW)}
 """What may be chosen beside a layer."""
 ANNOTATION = "colorize"
-LONGEST = 10000
+MAX_ANNOTATION_BYTES = 10000
 LINEART_NAMES = (
     "lineart",
     "line art",
@@ -68,7 +68,7 @@ def _saved(document: Any) -> Chosen:
     if ANNOTATION not in document.annotationTypes():
         return {}
     try:
-        values = json.loads(bytes(document.annotation(ANNOTATION))[:LONGEST].decode("utf-8"))
+        values = json.loads(bytes(document.annotation(ANNOTATION))[:MAX_ANNOTATION_BYTES].decode("utf-8"))
     except (ValueError, RecursionError):
         return {}
     if not isinstance(values, dict):

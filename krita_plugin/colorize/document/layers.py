@@ -10,14 +10,14 @@ from krita import Krita
 from ..qt import QtCore
 from .timing import krita_call
 
-WAIT = 40
+STROKE_POLL_INTERVAL_MS = 40
 """Milliseconds between two looks whether the artist's stroke has ended."""
-TRIES = 250
-"""Looks, 20 ms apart, for the added layer to become the active one, which takes long on a busy machine."""
+RESTORE_INTERVAL_MS, MAX_RESTORE_TRIES = 20, 250
+"""How often and how many times to see whether the added layer is the active one, which takes long on a busy machine."""
 RESULT, FLATS, SHADING, COLOUR = "Colorize", "Flats", "Shading", "Colour"
 LIVE = "Colorize live"
 SET, HINTS, MASK = "Colouring", "Hints", "Mask"
-GONE = (RuntimeError, AttributeError, TypeError)
+DELETED_HANDLE_ERRORS = (RuntimeError, AttributeError, TypeError)
 """What Krita's handles raise when their document or layer is no more."""
 
 
@@ -39,7 +39,7 @@ def find_document(key: str) -> Any:
 def _has_key(document: Any, key: str) -> bool:
     try:
         return document_key(document) == key
-    except GONE:
+    except DELETED_HANDLE_ERRORS:
         return False
 
 
@@ -48,7 +48,7 @@ def active_document() -> Any:
     document = Krita.instance().activeDocument()
     try:
         return document if document is not None and document.rootNode() is not None else None
-    except GONE:
+    except DELETED_HANDLE_ERRORS:
         return None
 
 
@@ -94,7 +94,7 @@ def is_free(document: Any) -> bool:
     return True
 
 
-class Patience(QtCore.QObject):
+class WriteQueue(QtCore.QObject):
     """Does things to documents as soon as the artist's stroke has ended, in order."""
 
     def __init__(self, parent: Any = None) -> None:
@@ -103,7 +103,7 @@ class Patience(QtCore.QObject):
         self.acting = False
         """Whether something is being done now: Krita runs the event loop inside when a layer is added."""
         self._timer = QtCore.QTimer(self)
-        self._timer.setInterval(WAIT)
+        self._timer.setInterval(STROKE_POLL_INTERVAL_MS)
         self._timer.timeout.connect(self._look)
 
     def when_free(self, key: str, action: Callable[[Any], None]) -> None:
@@ -160,7 +160,7 @@ def add(document: Any, node: Any, parent: Any, above: Any, done: Callable[[], No
     _restore(document_key(document), active, node, done)
 
 
-def _restore(key: str, active: Any, node: Any, done: Callable[[], None] | None, tries: int = TRIES) -> None:
+def _restore(key: str, active: Any, node: Any, done: Callable[[], None] | None, tries: int = MAX_RESTORE_TRIES) -> None:
     """Krita makes an added layer the active one, but only a moment later."""
     document = find_document(key)
     if document is not None and active is not None:
@@ -169,7 +169,7 @@ def _restore(key: str, active: Any, node: Any, done: Callable[[], None] | None, 
             if now is not None and ident(now) == ident(node):
                 document.setActiveNode(active)
                 tries = 0
-        except GONE:
+        except DELETED_HANDLE_ERRORS:
             tries = 0
     else:
         tries = 0
@@ -177,4 +177,4 @@ def _restore(key: str, active: Any, node: Any, done: Callable[[], None] | None, 
         if done is not None:
             done()
         return
-    QtCore.QTimer.singleShot(20, lambda: _restore(key, active, node, done, tries - 1))
+    QtCore.QTimer.singleShot(RESTORE_INTERVAL_MS, lambda: _restore(key, active, node, done, tries - 1))

@@ -20,7 +20,7 @@ BUILT_IN = (SRGB, "sRGB built-in")
 COVERAGE_MASKS = ("selectionmask", "transparencymask", "filtermask", "transformmask", "colorizemask")
 """Node types whose pixels are one byte each."""
 
-PIECE = 1 << 18
+PIECE_BYTES = 1 << 18
 """Bytes looked at together."""
 
 Rect = Tuple[int, int, int, int]
@@ -52,7 +52,7 @@ class Picture:
     @property
     def empty(self) -> bool:
         """Whether it paints nothing at all."""
-        view, step = self.view, PIECE
+        view, step = self.view, PIECE_BYTES
         blank = bytes(step)
         for start in range(0, len(view), step):
             piece = bytes(view[start : start + step])

@@ -49,7 +49,7 @@ def _other(p: Any) -> None:
     p.drawRoundedRect(QtCore.QRectF(2.5, 3.5, 11, 9), 1, 1)
 
 
-def _dice(p: Any) -> None:
+def _seed(p: Any) -> None:
     p.drawRoundedRect(QtCore.QRectF(2.5, 2.5, 11, 11), 2, 2)
     p.setBrush(p.pen().color())
     p.setPen(QtCore.Qt.PenStyle.NoPen)
@@ -79,7 +79,7 @@ _DRAWINGS = {
     "group": _group,
     "vector": _vector,
     "other": _other,
-    "dice": _dice,
+    "seed": _seed,
     "error": _error,
     "notice": _notice,
 }

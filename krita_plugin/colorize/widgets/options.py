@@ -43,7 +43,7 @@ class OptionsForm(QtWidgets.QWidget):
         self._output.addItem(tr("Layers: flats and shading"), OUTPUTS[0])
         self._output.addItem(tr("One layer"), OUTPUTS[1])
         self._controls = {name: setting_control(setting) for name, setting in self._settings.items()}
-        self._dice = tool_button("seed_button", tr("Take another seed"), tr("Another seed"))
+        self._seed_button = tool_button("seed_button", tr("Take another seed"), tr("Another seed"))
         self._add("model", tr("Mo&del"), self._model, tr("The model that colours"))
         self._add("output", tr("Result"), self._output, tr("Flats and shading as layers of a group, or one layer"))
         for name, setting in self._settings.items():
@@ -52,7 +52,7 @@ class OptionsForm(QtWidgets.QWidget):
                 layout = QtWidgets.QHBoxLayout()
                 layout.setContentsMargins(0, 0, 0, 0)
                 layout.addWidget(control, 1)
-                layout.addWidget(self._dice)
+                layout.addWidget(self._seed_button)
             self._add(name, translated(setting.title), control, translated(setting.tip), layout)
         self._connect()
         self._refresh_icons()
@@ -73,7 +73,7 @@ class OptionsForm(QtWidgets.QWidget):
         self._output.activated.connect(lambda _index: self._edited("output", self._output.currentData()))
         for name, control in self._controls.items():
             control.edited.connect(lambda value, name=name: self._edited(name, value))
-        self._dice.clicked.connect(self._roll)
+        self._seed_button.clicked.connect(self._take_another_seed)
 
     # ----- what is asked from outside
 
@@ -153,7 +153,7 @@ class OptionsForm(QtWidgets.QWidget):
         for key, label in self._labels.items():
             label.setVisible(key in keys)
             label.buddy().setVisible(key in keys)
-        self._dice.setVisible("seed" in keys)
+        self._seed_button.setVisible("seed" in keys)
         values = {**self._kept, **(self._values_of(model) if model else {})}
         blocked = [(box, box.blockSignals(True)) for box in (self._model, self._output, *self._controls.values())]
         self._model.clear()
@@ -177,7 +177,7 @@ class OptionsForm(QtWidgets.QWidget):
         self._place(key, self.model().get("name", ""))[key] = value
         self.changed.emit()
 
-    def _roll(self) -> None:
+    def _take_another_seed(self) -> None:
         self._controls["seed"].setValue(QtCore.QRandomGenerator.global_().bounded(1, 100000))
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802
@@ -188,7 +188,7 @@ class OptionsForm(QtWidgets.QWidget):
 
     def _refresh_icons(self) -> None:
         color = self.palette().color(self.palette().ColorRole.ButtonText)
-        self._dice.setIcon(icons.icon("dice", color, self.fontMetrics().height()))
+        self._seed_button.setIcon(icons.icon("seed", color, self.fontMetrics().height()))
 
 
 def worded(name: str, value: Any) -> str:

@@ -13,11 +13,11 @@ import steps
 
 def watched(t):
     """Have the functions that take long note in which thread they run."""
-    wire = t.docker().colouring.wire
-    loop = sys.modules[wire.Client.__module__.rpartition(".")[0] + ".loop"]
+    protocol = t.docker().colouring.protocol
+    loop = sys.modules[protocol.Client.__module__.rpartition(".")[0] + ".loop"]
     history = sys.modules["colorize.history"]
     in_window = t.data["in the window's thread"] = {}
-    places = ((wire, "digest"), (loop, "prepare"), (loop, "decode"), (history, "small_picture"), (history, "pack"))
+    places = ((protocol, "digest"), (loop, "prepare"), (loop, "decode"), (history, "small_picture"), (history, "pack"))
 
     def noting(call, *given, **named):
         here = threading.current_thread() is threading.main_thread()
