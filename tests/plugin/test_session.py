@@ -59,8 +59,8 @@ def test_what_may_take_time_on_the_way_to_a_result_is_not_done_by_kritas_own_thr
         monkeypatch.setattr(place, name, noted)
 
     watch(sys.modules["colorize.engine.process"].subprocess, "Popen")
-    watch(sys.modules[harness.protocol.Client.__module__.replace(".client", ".loop")], "prepare")
-    watch(sys.modules[harness.protocol.Client.__module__.replace(".client", ".loop")], "decode")
+    watch(sys.modules[harness.protocol.Client.__module__.replace(".client", ".client_thread")], "prepare")
+    watch(sys.modules[harness.protocol.Client.__module__.replace(".client", ".client_thread")], "decode")
     assert harness.end(harness.colorize(BIG)).kind == "result"
     assert set(done_by) == {"Popen", "prepare", "decode"}
     assert all(threading.main_thread() not in threads for threads in done_by.values())

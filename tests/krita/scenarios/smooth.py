@@ -14,8 +14,8 @@ import steps
 def watched(t):
     """Have the functions that take long note in which thread they run."""
     protocol = t.docker().colouring.protocol
-    loop = sys.modules[protocol.Client.__module__.rpartition(".")[0] + ".loop"]
-    history = sys.modules["colorize.history"]
+    loop = sys.modules[protocol.Client.__module__.rpartition(".")[0] + ".client_thread"]
+    history = sys.modules["colorize.colouring.history"]
     in_window = t.data["in the window's thread"] = {}
     places = ((protocol, "digest"), (loop, "prepare"), (loop, "decode"), (history, "small_picture"), (history, "pack"))
 
@@ -34,7 +34,7 @@ def scenario(t):
     yield from steps.ready(t)
     yield from steps.prepared(t, document)
     watched(t)
-    timing = sys.modules["colorize.timing"]
+    timing = sys.modules["colorize.document.timing"]
     rounds = t.args.get("rounds", 1)
     for number in range(rounds):
         yield 1.0
