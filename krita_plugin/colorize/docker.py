@@ -19,7 +19,7 @@ from .document.inputs import InputError, Inputs, collect
 from .document.pixels import SRGB
 from .i18n import tr
 from .protocol.settings import SETTINGS
-from .qt import QtCore, QtGui, QtWidgets
+from .qt import QtCore, QtGui, QtWidgets, not_none
 from .widgets.options import worded
 from .widgets.panel import LayerItem, Panel, ResultItem
 
@@ -139,7 +139,7 @@ class ColorizeDocker(DockWidget):
             "python": sys.version.split()[0],
             "system": platform.platform(),
         }
-        QtWidgets.QApplication.clipboard().setText(self.session.report(about))
+        not_none(QtWidgets.QApplication.clipboard()).setText(self.session.report(about))
         self.panel.say("notice", tr("The report is on the clipboard."), tr("It holds no picture and no keys."))
 
     def remove_older(self) -> None:
@@ -324,10 +324,11 @@ class ColorizeDocker(DockWidget):
         for docker in Krita.instance().dockers():
             if docker.objectName() == "History":
                 view = docker.findChild(QtWidgets.QListView)
-                if view is not None and view.model() is not None:
+                model = view.model() if view is not None else None
+                if model is not None:
                     # The model is not held: Qt does not tell Python when it deletes what Krita has made.
                     self._hooked = True
-                    view.model().modelReset.connect(self._something_happened)
+                    model.modelReset.connect(self._something_happened)
 
     def _something_happened(self) -> None:
         self.live.schedule_check()

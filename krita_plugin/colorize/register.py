@@ -10,7 +10,7 @@ from krita import DockWidget, DockWidgetFactory, DockWidgetFactoryBase, Extensio
 
 from . import i18n
 from .i18n import tr
-from .qt import QtCore, QtWidgets
+from .qt import QtCore, QtWidgets, not_none
 
 ACTIONS = {
     "colorize_run": "colorize",
@@ -51,7 +51,7 @@ class Trouble(DockWidget):
     def _copy(self) -> None:
         system = f"Krita {Krita.instance().version()}, Python {platform.python_version()}, {platform.platform()}"
         text = "\n".join((self.cause, self.remedy, system, self.details))
-        QtWidgets.QApplication.clipboard().setText(text)
+        not_none(QtWidgets.QApplication.clipboard()).setText(text)
 
 
 class Shortcuts(Extension):

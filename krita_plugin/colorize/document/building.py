@@ -14,6 +14,7 @@ from typing import Any
 
 from krita import Krita
 
+from ..qt import not_none
 from . import layers
 from .pixels import SRGB, Picture, is_plain
 from .timing import krita_call
@@ -185,7 +186,7 @@ def layer_of(path: Path, document: Any, name: str, where: Place) -> Any:
             top = node
             if where.multiply:
                 top = opened.createGroupLayer(name)
-                opened.rootNode().addChildNode(top, None)
+                not_none(opened.rootNode()).addChildNode(top, None)
                 top.addChildNode(node.clone(), None)
                 top.setBlendingMode("multiply")
                 top.setLocked(True)

@@ -63,7 +63,7 @@ class Picture:
 
     def image(self) -> Any:
         """A QImage that looks at the same memory; it must not outlive this picture. BGRA8 only."""
-        return QtGui.QImage(self.view, self.width, self.height, self.width * 4, QtGui.QImage.Format.Format_ARGB32)
+        return QtGui.QImage(self.view, self.width, self.height, self.width * 4, QtGui.QImage.Format.Format_ARGB32)  # type: ignore[call-overload]  # any buffer will do
 
 
 def alpha_bytes(bgra: memoryview) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..i18n import tr, translated
 from ..protocol.settings import PERCENT, SETTINGS, Setting, SettingError
-from ..qt import QtCore, QtWidgets, Signal
+from ..qt import QtCore, QtWidgets, Signal, not_none
 from . import icons
 from .controls import ComboBox, form_label, tool_button
 from .setting_controls import setting_control
@@ -34,7 +34,7 @@ class OptionsForm(QtWidgets.QWidget):
         self._kept: dict[str, Any] = {"output": OUTPUTS[0]}
         self._kept.update((name, s.default) for name, s in self._settings.items() if not s.per_model)
         self._of_model: dict[str, dict[str, Any]] = {}
-        self._labels: dict[str, Any] = {}
+        self._labels: dict[str, QtWidgets.QLabel] = {}
         self.grid = QtWidgets.QGridLayout(self)
         self.grid.setContentsMargins(0, 0, 0, 0)
         self.grid.setColumnStretch(1, 1)
@@ -58,7 +58,9 @@ class OptionsForm(QtWidgets.QWidget):
         self._refresh_icons()
         self._show()
 
-    def _add(self, key: str, text: str, control: Any, tip: str, layout: Any = None) -> None:
+    def _add(
+        self, key: str, text: str, control: QtWidgets.QWidget, tip: str, layout: QtWidgets.QLayout | None = None
+    ) -> None:
         label = form_label(text, control, tip)
         row = len(self._labels)
         self.grid.addWidget(label, row, 0)
@@ -114,8 +116,9 @@ class OptionsForm(QtWidgets.QWidget):
         values = self.options()
         parts = [self.model().get("name", "")] if len(self._models) > 1 else []
         parts.append(self._output.currentText().split(":")[0].strip())
-        if "size" in values and self.model():
-            parts.append(self._controls["size"].text())
+        size = self._controls.get("size")
+        if "size" in values and self.model() and isinstance(size, QtWidgets.QSpinBox):
+            parts.append(size.text())
         if values.get("variations", 1) > 1 and self.model():
             parts.append(tr("{n} variations").format(n=values["variations"]))
         return ", ".join(part for part in parts if part)
@@ -152,7 +155,7 @@ class OptionsForm(QtWidgets.QWidget):
             keys.discard("model")
         for key, label in self._labels.items():
             label.setVisible(key in keys)
-            label.buddy().setVisible(key in keys)
+            not_none(label.buddy()).setVisible(key in keys)
         self._seed_button.setVisible("seed" in keys)
         values = {**self._kept, **(self._values_of(model) if model else {})}
         blocked = [(box, box.blockSignals(True)) for box in (self._model, self._output, *self._controls.values())]
@@ -178,12 +181,14 @@ class OptionsForm(QtWidgets.QWidget):
         self.changed.emit()
 
     def _take_another_seed(self) -> None:
-        self._controls["seed"].setValue(QtCore.QRandomGenerator.global_().bounded(1, 100000))
+        seed = self._controls["seed"]
+        if isinstance(seed, QtWidgets.QSpinBox):
+            seed.setValue(not_none(QtCore.QRandomGenerator.global_()).bounded(1, 100000))
 
-    def changeEvent(self, event: Any) -> None:  # noqa: N802
+    def changeEvent(self, event: QtCore.QEvent | None) -> None:  # noqa: N802
         """Icons follow the theme."""
         super().changeEvent(event)
-        if event.type() == QtCore.QEvent.Type.PaletteChange:
+        if not_none(event).type() == QtCore.QEvent.Type.PaletteChange:
             self._refresh_icons()
 
     def _refresh_icons(self) -> None:
