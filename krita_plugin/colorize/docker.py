@@ -7,11 +7,12 @@ import platform
 import sys
 from typing import Any
 
-from krita import DockWidget, Krita
+from krita import Canvas, DockWidget, Document, Krita, Node
 
 from . import settings, shared
-from .colouring.animation import ask_for_frames
+from .colouring.animation import Frames, ask_for_frames
 from .colouring.colouring import Colouring
+from .colouring.history import Result
 from .colouring.live import Live
 from .document import brush, building, layers
 from .document.choices import Choices
@@ -42,11 +43,11 @@ class ColorizeDocker(DockWidget):
         self.setWidget(self.panel)
         self.colouring = Colouring(self.session, self.protocol, self)
         self.live = Live(self.colouring, self._live_inputs, self)
-        self.frames: Any = None
-        self._drawn: Any = None
+        self.frames: Frames | None = None
+        self._drawn: tuple[Any, ...] | None = None
         self._hooked = False
         self._was_open = False
-        self._prepared: Any = None
+        self._prepared = ""
         self._tree_poll = QtCore.QTimer(self)
         self._tree_poll.setInterval(TREE_POLL_INTERVAL_MS)
         self._tree_poll.timeout.connect(self._poll_tree)
@@ -59,7 +60,7 @@ class ColorizeDocker(DockWidget):
         self.panel.set_sections(settings.read("sections", {}))
         self.panel.set_options(settings.read("options", {}))
 
-    def canvasChanged(self, _canvas: Any) -> None:  # noqa: N802 (Krita's name)
+    def canvasChanged(self, _canvas: Canvas | None) -> None:  # noqa: N802 (Krita's name)
         """Another view is shown, or the last was closed. Krita calls this often, and early."""
         QtCore.QTimer.singleShot(0, self.refresh)
 
@@ -187,7 +188,7 @@ class ColorizeDocker(DockWidget):
 
     # Inside
 
-    def _prepare(self, key: Any) -> None:
+    def _prepare(self, key: str) -> None:
         """Have the model ready for a picture that is new here, once there is an engine: it may have been given back."""
         name = self._model().get("name", "") if self.session.status.state == "ready" else ""
         if name and self._prepared != key:
@@ -214,7 +215,7 @@ class ColorizeDocker(DockWidget):
             return
         self.colouring.run(inputs, options, int(options.get("variations", 1)))
 
-    def _live_inputs(self, document: Any) -> tuple[Inputs, dict[str, Any]]:
+    def _live_inputs(self, document: Document) -> tuple[Inputs, dict[str, Any]]:
         # Only one can be followed, so how many Colorize makes changes nothing here.
         options = {key: value for key, value in self.panel.options().items() if key != "variations"}
         return collect(document, self.choices.of(document), self._model()), options
@@ -223,7 +224,7 @@ class ColorizeDocker(DockWidget):
         name = self.panel.options().get("model", "")
         return next((m for m in self.session.models if m.get("name") == name), {})
 
-    def _new_set(self, document: Any) -> None:
+    def _new_set(self, document: Document | None) -> None:
         if document is None:
             return
         chosen = self.choices.of(document)
@@ -236,9 +237,9 @@ class ColorizeDocker(DockWidget):
             # Strokes and results on it would be grey too.
             document.setColorSpace("RGBA", document.colorDepth(), SRGB)
         group = building.colouring_set(document, building.free_name(document, layers.SET))
-        hints, mask = building.child(group, layers.HINTS), building.child(group, layers.MASK)
+        hints, mask = (not_none(building.child(group, name)) for name in (layers.HINTS, layers.MASK))
         top = _outermost(document, lineart)
-        layers.add(document, group, document.rootNode(), top, lambda: self._select(document, layers.ident(hints)))
+        layers.add(document, group, layers.root(document), top, lambda: self._select(document, layers.ident(hints)))
         values = {"lineart": layers.ident(lineart), "hints": layers.ident(hints), "mask": layers.ident(mask)}
         self.choices.choose(document, values)
         brush.ready_for_hints(document)
@@ -251,7 +252,7 @@ class ColorizeDocker(DockWidget):
             )
         self.refresh()
 
-    def _select(self, document: Any, uid: str) -> None:
+    def _select(self, document: Document, uid: str) -> None:
         try:
             node = layers.find(document, uid)
         except layers.DELETED_HANDLE_ERRORS:
@@ -259,10 +260,10 @@ class ColorizeDocker(DockWidget):
         if node is not None:
             document.setActiveNode(node)
 
-    def _remove_older(self, document: Any) -> None:
+    def _remove_older(self, document: Document | None) -> None:
         if document is None:
             return
-        results = [n for n, _ in layers.walk(document.rootNode()) if layers.is_result(n) and n.name() != layers.LIVE]
+        results = [n for n, _ in layers.walk(layers.root(document)) if layers.is_result(n) and n.name() != layers.LIVE]
         for node in results:
             inside = [n for n in node.childNodes() if layers.is_result(n) and n.name() != layers.LIVE]
             if inside:
@@ -357,10 +358,10 @@ class ColorizeDocker(DockWidget):
             self.session.start()
 
 
-def _describe(document: Any) -> tuple[list[LayerItem], list[str]]:
+def _describe(document: Document) -> tuple[list[LayerItem], list[str]]:
     """The layer tree for the pickers, and the ids of all results in it."""
     items, results = [], []
-    for node, depth in layers.walk(document.rootNode()):
+    for node, depth in layers.walk(layers.root(document)):
         uid = layers.ident(node)
         if layers.is_result(node):
             results.append(uid)
@@ -369,7 +370,7 @@ def _describe(document: Any) -> tuple[list[LayerItem], list[str]]:
     return items, results
 
 
-def _item(result: Any, applied: list[str]) -> ResultItem:
+def _item(result: Result, applied: list[str]) -> ResultItem:
     options = result.options
     size = f"{result.inputs.width} x {result.inputs.height}"
     parts = [str(options.get("model", "")), size, tr("{seconds:.1f} s").format(seconds=result.seconds)]
@@ -384,11 +385,11 @@ def _item(result: Any, applied: list[str]) -> ResultItem:
     return ResultItem(result.id, result.thumb, caption, "\n".join(p for p in parts if p), result.node in applied)
 
 
-def _outermost(document: Any, node: Any) -> Any:
+def _outermost(document: Document, node: Node) -> Node:
     """The top-level layer that holds a layer."""
     root = layers.document_key(document)
-    while layers.ident(node.parentNode()) != root:
-        node = node.parentNode()
+    while layers.ident(not_none(node.parentNode())) != root:
+        node = not_none(node.parentNode())
     return node
 
 

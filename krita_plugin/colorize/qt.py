@@ -39,11 +39,11 @@ else:
 
 
 def not_none(found: T | None) -> T:
-    """What Qt hands out as a pointer, which its types call optional, where it cannot be missing.
+    """What Qt's or Krita's types call optional, where it cannot be missing.
 
     Raises:
         AttributeError: it is missing all the same, as when it is used.
     """
     if found is None:
-        raise AttributeError("Qt has no such object")
+        raise AttributeError("there is no such object")
     return found

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 import traceback
-from typing import Any
 
-from krita import DockWidget, DockWidgetFactory, DockWidgetFactoryBase, Extension, Krita
+from krita import Canvas, DockWidget, DockWidgetFactory, DockWidgetFactoryBase, Extension, Krita, Window
 
 from . import i18n
 from .i18n import tr
@@ -45,7 +44,7 @@ class Trouble(DockWidget):
         column.addStretch(1)
         self.setWidget(body)
 
-    def canvasChanged(self, _canvas: Any) -> None:  # noqa: N802 (Krita's name)
+    def canvasChanged(self, _canvas: Canvas | None) -> None:  # noqa: N802 (Krita's name)
         """There is nothing to do."""
 
     def _copy(self) -> None:
@@ -60,7 +59,7 @@ class Shortcuts(Extension):
     def setup(self) -> None:
         """Nothing to do before there is a window."""
 
-    def createActions(self, window: Any) -> None:  # noqa: N802 (Krita's name)
+    def createActions(self, window: Window) -> None:  # noqa: N802 (Krita's name)
         """Make the actions of a window."""
         titles = {
             "colorize_run": tr("Colorize"),
@@ -94,7 +93,7 @@ def register(name: str) -> None:
     app.addExtension(Shortcuts(app))
 
 
-def _docker() -> type[Any]:
+def _docker() -> type[DockWidget]:
     try:
         from .engine import bundled
 

@@ -15,7 +15,7 @@ class Background(QtCore.QObject):
 
     _done = Signal(object, object)
 
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="colorize")
         # Also where the work is done before anybody waits for it: then the signal comes from the caller's own thread.

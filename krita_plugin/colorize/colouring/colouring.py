@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Dict, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple
 
 from ..document import building, layers
 from ..document.inputs import Inputs
 from ..document.pixels import Picture
 from ..engine.later import after
+from ..engine.outcome import Outcome
+from ..engine.session import Session
 from ..i18n import tr
 from ..protocol.settings import SETTINGS
 from ..qt import QtCore, QtGui, Signal
 from . import history
 from .background import Background
 from .sheet import Sheet, split
+
+if TYPE_CHECKING:
+    from krita import Document, Node
 
 LAYERS = {"layers": ["flats", "shading"], "colour": ["colour"]}
 """What the engine is asked for, by the kind of output."""
@@ -57,7 +62,7 @@ class Made(NamedTuple):
 
     pictures: Dict[str, Picture]
     packed: Dict[str, Picture]
-    seen: Any
+    seen: QtGui.QImage
 
 
 class Colouring(QtCore.QObject):
@@ -77,7 +82,7 @@ class Colouring(QtCore.QObject):
     open_changed = Signal()
     """Jobs were begun or have ended."""
 
-    def __init__(self, session: Any, protocol: Any, parent: Any = None) -> None:
+    def __init__(self, session: Session, protocol: Any, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
         self.session, self.protocol = session, protocol
         self.history = history.History()
@@ -85,9 +90,9 @@ class Colouring(QtCore.QObject):
         self.writes = layers.WriteQueue(self)
         self.jobs: dict[str, Order] = {}
         self.preparing = self.arriving = 0
-        self._steps: list[Iterator[Any]] = []
+        self._steps: list[Iterator[Node | None]] = []
         self._generation = 0
-        self._shown: Any = None
+        self._shown: QtGui.QImage | None = None
         self._passing = False
 
     @property
@@ -197,7 +202,7 @@ class Colouring(QtCore.QObject):
         self.jobs[job[0]] = order
         self.open_changed.emit()
 
-    def _ended(self, job: str, outcome: Any) -> None:
+    def _ended(self, job: str, outcome: Outcome) -> None:
         order = self.jobs.pop(job, None)
         if order is None:
             return
@@ -209,7 +214,7 @@ class Colouring(QtCore.QObject):
             self._show_finished()
         self.open_changed.emit()
 
-    def _take(self, order: Order, outcome: Any) -> None:
+    def _take(self, order: Order, outcome: Outcome) -> None:
         """Make pictures of what came, away from the window's thread: copying and shrinking large ones takes long."""
         # The last first: the list has the newest first, and so shows them in the order of the sheet.
         for place, (seed, buffers) in reversed(list(enumerate(split(outcome.body, outcome.buffers)))):
@@ -287,12 +292,12 @@ class Colouring(QtCore.QObject):
         self._passing = True
         self.previewed.emit(sheet.image)
 
-    def _show(self, image: Any) -> None:
+    def _show(self, image: QtGui.QImage | None) -> None:
         """Show a picture that is finished."""
         self._keep_shown(image)
         self.previewed.emit(image)
 
-    def _keep_shown(self, image: Any) -> None:
+    def _keep_shown(self, image: QtGui.QImage | None) -> None:
         self._shown, self._passing = image, False
 
     def _show_finished(self) -> None:
@@ -327,9 +332,9 @@ class Colouring(QtCore.QObject):
     def _put(self, result: history.Result, pictures: dict[str, Picture]) -> None:
         self.writes.when_free(result.inputs.document, lambda document: self._build(document, result, pictures))
 
-    def _build(self, document: Any, result: history.Result, pictures: dict[str, Picture]) -> None:
+    def _build(self, document: Document | None, result: history.Result, pictures: dict[str, Picture]) -> None:
         where = self._where(document, result)
-        if where is None:
+        if document is None or where is None:
             return
         single = list(pictures) == ["colour"] and not where.multiply
         name = layers.COLOUR if single else layers.RESULT
@@ -337,7 +342,7 @@ class Colouring(QtCore.QObject):
         self._steps.append(steps)
         after(self, 0, lambda: self._step(steps, result))
 
-    def _step(self, steps: Iterator[Any], result: history.Result) -> None:
+    def _step(self, steps: Iterator[Node | None], result: history.Result) -> None:
         if steps not in self._steps:
             return
         if self.writes.acting:
@@ -351,9 +356,9 @@ class Colouring(QtCore.QObject):
         self._steps.remove(steps)
         self.writes.when_free(result.inputs.document, lambda document: self._add(document, result, node))
 
-    def _add(self, document: Any, result: history.Result, node: Any) -> None:
+    def _add(self, document: Document | None, result: history.Result, node: Node) -> None:
         where = self._where(document, result)
-        if where is None:
+        if document is None or where is None:
             return
         layers.add(document, node, where.parent, where.above)
         result.node = layers.ident(node)
@@ -361,7 +366,7 @@ class Colouring(QtCore.QObject):
             self.covered.emit(document)
         self.results_changed.emit()
 
-    def _where(self, document: Any, result: history.Result) -> building.Place | None:
+    def _where(self, document: Document | None, result: history.Result) -> building.Place | None:
         """The place of a result; without one says why, and the result stays in the list."""
         inputs = result.inputs
         if document is None:

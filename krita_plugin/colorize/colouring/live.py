@@ -7,7 +7,7 @@ pixels decide whether anything has changed. Nothing here waits for a stroke, or 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
 
 from ..document import building, layers
 from ..document.inputs import InputError, Inputs
@@ -15,8 +15,11 @@ from ..document.pixels import Picture, fill
 from ..document.timing import krita_call
 from ..engine.later import after
 from ..i18n import tr
-from ..qt import QtCore, Signal
+from ..qt import QtCore, QtGui, Signal
 from .colouring import Colouring, Order
+
+if TYPE_CHECKING:
+    from krita import Document, Node
 
 CHECK_DELAY_MS = 15
 """Milliseconds after a sign until the pixels are looked at; signs come in twos."""
@@ -27,7 +30,7 @@ MAX_RECHECKS = 4
 PREVIEW_PAINT_MS = 30
 """Milliseconds until the docker has painted a preview; a layer can wait for that, not the other way round."""
 
-Collect = Callable[[Any], Tuple[Inputs, Dict[str, Any]]]
+Collect = Callable[["Document"], Tuple[Inputs, Dict[str, Any]]]
 
 
 class Live(QtCore.QObject):
@@ -39,7 +42,7 @@ class Live(QtCore.QObject):
     layer_lost = Signal()
     """The artist has removed the live layer, so it is not wanted."""
 
-    def __init__(self, colouring: Colouring, collect: Collect, parent: Any = None) -> None:
+    def __init__(self, colouring: Colouring, collect: Collect, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
         self.on = False
         self.layer_wanted = False
@@ -124,7 +127,7 @@ class Live(QtCore.QObject):
 
     # Showing
 
-    def _done(self, order: Order, pictures: dict[str, Picture], seen: Any) -> None:
+    def _done(self, order: Order, pictures: dict[str, Picture], seen: QtGui.QImage) -> None:
         if not self.on:
             return
         self.previewed.emit(seen)
@@ -135,7 +138,7 @@ class Live(QtCore.QObject):
                 key = order.inputs.document
                 after(self, PREVIEW_PAINT_MS, lambda: self._colouring.writes.when_free(key, self._show))
 
-    def _show(self, document: Any) -> None:
+    def _show(self, document: Document | None) -> None:
         """Put the newest picture into the live layer; rewriting it is no undo step."""
         newest, self._newest = self._newest, None
         if newest is None or not self.on or document is None:
@@ -161,7 +164,7 @@ class Live(QtCore.QObject):
         else:
             self._rewrite(document, node, key, picture)
 
-    def _add(self, document: Any, inputs: Inputs, lineart: Any, picture: Picture) -> None:
+    def _add(self, document: Document, inputs: Inputs, lineart: Node, picture: Picture) -> None:
         where = building.place(lineart, inputs.opaque)
         node = document.createNode(layers.LIVE, "paintlayer")
         fill(node, picture)
@@ -172,7 +175,7 @@ class Live(QtCore.QObject):
         self._made[inputs.document] = layers.ident(node)
         self._shown[inputs.document] = picture
 
-    def _give_way(self, document: Any) -> None:
+    def _give_way(self, document: Document) -> None:
         """Hide a live layer that multiplies with a result; the next one goes inside the result's group."""
         key = layers.document_key(document)
         node = layers.find(document, self._made.get(key, ""))
@@ -182,7 +185,7 @@ class Live(QtCore.QObject):
             del self._made[key]
             self._shown.pop(key, None)
 
-    def _rewrite(self, document: Any, node: Any, key: str, picture: Picture) -> None:
+    def _rewrite(self, document: Document, node: Node, key: str, picture: Picture) -> None:
         before = self._shown.get(key)
         rect = (picture.x, picture.y, picture.width, picture.height)
         if before is not None and (before.x, before.y, before.width, before.height) != rect:

@@ -49,7 +49,7 @@ class Sheet:
 
         self.columns = max(range(1, count + 1), key=room)
         self.scale = min(1.0, room(self.columns))
-        self.lines: Any = None
+        self.lines: QtGui.QImage | None = None
         """A QImage of the lineart, as large as one picture; multiplied over what has no lines yet."""
         self._wide, self._high = max(1, round(width * self.scale)), max(1, round(height * self.scale))
         wide = self.columns * (self._wide + GAP_PIXELS) - GAP_PIXELS
@@ -59,7 +59,7 @@ class Sheet:
         for place in range(count):
             self.draw(place, None)
 
-    def draw(self, place: int, image: Any, rect: Rect | None = None) -> None:
+    def draw(self, place: int, image: QtGui.QImage | None, rect: Rect | None = None) -> None:
         """Show a picture of a variation.
 
         Args:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from krita import Krita
+from krita import Document, Krita
 
 PRESETS = ("b) Basic-5 Size", "b) Basic-5 Size Opacity", "b) Basic-1")
 WIDTH_SHARE = 1 / 90
@@ -13,7 +11,7 @@ MIN_WIDTH, MAX_WIDTH = 6.0, 80.0
 """Pixels."""
 
 
-def ready_for_hints(document: Any) -> None:
+def ready_for_hints(document: Document) -> None:
     """Choose the brush tool, a plain round preset, and painting rather than erasing."""
     app = Krita.instance()
     tool = app.action("KritaShape/KisToolBrush")

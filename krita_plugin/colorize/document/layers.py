@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from krita import Krita
+from krita import Document, Krita, Node
 
-from ..qt import QtCore
+from ..qt import QtCore, not_none
 from .timing import krita_call
 
 STROKE_POLL_INTERVAL_MS = 40
@@ -21,29 +20,38 @@ DELETED_HANDLE_ERRORS = (RuntimeError, AttributeError, TypeError)
 """What Krita's handles raise when their document or layer is no more."""
 
 
-def ident(node: Any) -> str:
+def root(document: Document) -> Node:
+    """The group that holds all layers.
+
+    Raises:
+        AttributeError: the document is no more.
+    """
+    return not_none(document.rootNode())
+
+
+def ident(node: Node) -> str:
     """What a layer is remembered by: it survives renaming, moving and saving."""
     return str(node.uniqueId().toString())
 
 
-def document_key(document: Any) -> str:
+def document_key(document: Document) -> str:
     """What an open document is remembered by."""
-    return ident(document.rootNode())
+    return ident(root(document))
 
 
-def find_document(key: str) -> Any:
+def find_document(key: str) -> Document | None:
     """The open document of a key; None when it was closed."""
     return next((d for d in Krita.instance().documents() if _has_key(d, key)), None)
 
 
-def _has_key(document: Any, key: str) -> bool:
+def _has_key(document: Document, key: str) -> bool:
     try:
         return document_key(document) == key
     except DELETED_HANDLE_ERRORS:
         return False
 
 
-def active_document() -> Any:
+def active_document() -> Document | None:
     """The document the artist looks at; None without one."""
     document = Krita.instance().activeDocument()
     try:
@@ -52,24 +60,24 @@ def active_document() -> Any:
         return None
 
 
-def walk(node: Any, depth: int = 0) -> Iterator[tuple[Any, int]]:
+def walk(node: Node, depth: int = 0) -> Iterator[tuple[Node, int]]:
     """Layers under a node, the topmost first, each with its depth."""
     for child in reversed(node.childNodes()):
         yield child, depth
         yield from walk(child, depth + 1)
 
 
-def all_nodes(document: Any) -> dict[str, Any]:
+def all_nodes(document: Document) -> dict[str, Node]:
     """Every layer of a document by its id, the topmost first."""
-    return {ident(node): node for node, _ in walk(document.rootNode())}
+    return {ident(node): node for node, _ in walk(root(document))}
 
 
-def find(document: Any, uid: str) -> Any:
+def find(document: Document, uid: str) -> Node | None:
     """The layer of an id; None when there is none."""
-    return next((node for node, _ in walk(document.rootNode()) if ident(node) == uid), None) if uid else None
+    return next((node for node, _ in walk(root(document)) if ident(node) == uid), None) if uid else None
 
 
-def ancestors(node: Any) -> list[str]:
+def ancestors(node: Node) -> list[str]:
     """Ids of the groups a layer is in, the nearest first."""
     found = []
     parent = node.parentNode()
@@ -79,12 +87,12 @@ def ancestors(node: Any) -> list[str]:
     return found
 
 
-def is_result(node: Any) -> bool:
+def is_result(node: Node) -> bool:
     """Whether a layer was made by Colorize: a locked one of such a name. Unlocked it is the artist's own."""
     return str(node.name()).split(" ")[0] in (RESULT, COLOUR) and bool(node.locked())
 
 
-def is_free(document: Any) -> bool:
+def is_free(document: Document) -> bool:
     """Whether the layer tree may be changed now: in mid-stroke any change would cut the stroke."""
     with krita_call("lock"):
         if not document.tryBarrierLock():
@@ -97,16 +105,16 @@ def is_free(document: Any) -> bool:
 class WriteQueue(QtCore.QObject):
     """Does things to documents as soon as the artist's stroke has ended, in order."""
 
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
-        self._waiting: list[tuple[str, Callable[[Any], None]]] = []
+        self._waiting: list[tuple[str, Callable[[Document | None], None]]] = []
         self.acting = False
         """Whether something is being done now: Krita runs the event loop inside when a layer is added."""
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(STROKE_POLL_INTERVAL_MS)
         self._timer.timeout.connect(self._look)
 
-    def when_free(self, key: str, action: Callable[[Any], None]) -> None:
+    def when_free(self, key: str, action: Callable[[Document | None], None]) -> None:
         """Call ``action`` with the document, later; with None when it was closed."""
         self._waiting.append((key, action))
         if not self.acting:
@@ -144,7 +152,9 @@ class WriteQueue(QtCore.QObject):
             action(document)
 
 
-def add(document: Any, node: Any, parent: Any, above: Any, done: Callable[[], None] | None = None) -> None:
+def add(
+    document: Document, node: Node, parent: Node, above: Node | None, done: Callable[[], None] | None = None
+) -> None:
     """Add a layer as one undo step, and give the artist back the layer that was active.
 
     Args:
@@ -160,7 +170,9 @@ def add(document: Any, node: Any, parent: Any, above: Any, done: Callable[[], No
     _restore(document_key(document), active, node, done)
 
 
-def _restore(key: str, active: Any, node: Any, done: Callable[[], None] | None, tries: int = MAX_RESTORE_TRIES) -> None:
+def _restore(
+    key: str, active: Node | None, node: Node, done: Callable[[], None] | None, tries: int = MAX_RESTORE_TRIES
+) -> None:
     """Krita makes an added layer the active one, but only a moment later."""
     document = find_document(key)
     if document is not None and active is not None:

@@ -37,7 +37,11 @@ class Session(QtCore.QObject):
     models_changed = Signal()
 
     def __init__(
-        self, protocol: Any, read_setup: Callable[[], Setup], parent: Any = None, log_folder: Path | None = None
+        self,
+        protocol: Any,
+        read_setup: Callable[[], Setup],
+        parent: QtCore.QObject | None = None,
+        log_folder: Path | None = None,
     ) -> None:
         """Start nothing.
 
@@ -58,7 +62,7 @@ class Session(QtCore.QObject):
         self._device = self._last_error = ""
         self._engine_status: dict[str, Any] = {}
         self._status = Status("off")
-        self._notifier: Any = None
+        self._notifier: QtCore.QSocketNotifier | None = None
         self._closed = False
         self._poll_timer = QtCore.QTimer(self)
         self._poll_timer.setInterval(POLL_INTERVAL_MS)
