@@ -1,5 +1,4 @@
 # What the plugin uses of Krita's Python module (from 5.1 on), which comes without types.
-
 #
 # ``None`` is where Krita returns no object: nothing is open or active, or what was asked for is not there. The handle
 # of a document or layer that is gone raises instead. What only newer versions have is looked for with ``hasattr``.
@@ -110,7 +109,7 @@ class Extension(QObject):
 
 class DockWidget(QDockWidget):
     def __init__(self) -> None: ...
-    def canvasChanged(self, canvas: Canvas) -> None: ...
+    def canvasChanged(self, canvas: Canvas | None) -> None: ...
 
 class DockWidgetFactoryBase:
     class DockPosition:
