@@ -94,7 +94,7 @@ def scratch(document: Document) -> Iterator[Document]:
 
 
 def result_steps(document: Document, pictures: dict[str, Picture], where: Place, name: str) -> Iterator[Node | None]:
-    """Build a result; yields None between the steps, so that Krita can breathe, and at last the finished node.
+    """Build a result; yields None between the steps, so that events are handled, and at last the finished node.
 
     Args:
         document: it will go to.
