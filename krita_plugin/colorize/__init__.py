@@ -8,11 +8,10 @@ from __future__ import annotations
 DOCKER = "colorize_docker"
 
 try:
-    import krita
-except ImportError:  # not inside Krita: the modules can be used by themselves
-    krita = None
-
-if krita is not None:
+    import krita  # noqa: F401 (where it is, this is Krita; elsewhere the modules can be used by themselves)
+except ImportError:
+    pass
+else:
     from .register import register
 
     register(DOCKER)

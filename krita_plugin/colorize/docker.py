@@ -7,11 +7,12 @@ import platform
 import sys
 from typing import Any
 
-from krita import DockWidget, Krita
+from krita import Canvas, DockWidget, Document, Krita, Node
 
 from . import settings, shared
-from .colouring.animation import ask_for_frames
+from .colouring.animation import Frames, ask_for_frames
 from .colouring.colouring import Colouring
+from .colouring.history import Result
 from .colouring.live import Live
 from .document import brush, building, layers
 from .document.choices import Choices
@@ -19,13 +20,13 @@ from .document.inputs import InputError, Inputs, collect
 from .document.pixels import SRGB
 from .i18n import tr
 from .protocol.settings import SETTINGS
-from .qt import QtCore, QtGui, QtWidgets
+from .qt import QtCore, QtGui, QtWidgets, not_none
 from .widgets.options import worded
 from .widgets.panel import LayerItem, Panel, ResultItem
 
-TICK = 1000
+TREE_POLL_INTERVAL_MS = 1000
 """Milliseconds between looks at the layer tree, for which Krita has no signal; only while somebody looks."""
-TOLD_APART = ("size", "variations", "seed")
+UNDESCRIBED_SETTINGS = ("size", "variations", "seed")
 """Settings that a result is not described by: the picture's own size and seed say it."""
 KINDS = {"paintlayer": "paint", "grouplayer": "group", "vectorlayer": "vector"}
 
@@ -36,30 +37,30 @@ class ColorizeDocker(DockWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("Colorize")
-        self.wire, self.session = shared.engine()
+        self.protocol, self.session = shared.engine()
         self.choices = Choices()
         self.panel = Panel(self)
         self.setWidget(self.panel)
-        self.colouring = Colouring(self.session, self.wire, self)
+        self.colouring = Colouring(self.session, self.protocol, self)
         self.live = Live(self.colouring, self._live_inputs, self)
-        self.frames: Any = None
-        self._drawn: Any = None
+        self.frames: Frames | None = None
+        self._drawn: tuple[Any, ...] | None = None
         self._hooked = False
         self._was_open = False
-        self._prepared: Any = None
-        self._tick = QtCore.QTimer(self)
-        self._tick.setInterval(TICK)
-        self._tick.timeout.connect(self._tick_passed)
-        self._tick.start()
+        self._prepared = ""
+        self._tree_poll = QtCore.QTimer(self)
+        self._tree_poll.setInterval(TREE_POLL_INTERVAL_MS)
+        self._tree_poll.timeout.connect(self._poll_tree)
+        self._tree_poll.start()
         self._end = shared.ending(self)
-        for call in (self.colouring.close, self.live.stop, self._tick.stop):
+        for call in (self.colouring.close, self.live.stop, self._tree_poll.stop):
             self._end.callback(call)
         self._connect()
         self.panel.set_status(self.session.status)
         self.panel.set_sections(settings.read("sections", {}))
         self.panel.set_options(settings.read("options", {}))
 
-    def canvasChanged(self, _canvas: Any) -> None:  # noqa: N802 (Krita's name)
+    def canvasChanged(self, _canvas: Canvas | None) -> None:  # noqa: N802 (Krita's name)
         """Another view is shown, or the last was closed. Krita calls this often, and early."""
         QtCore.QTimer.singleShot(0, self.refresh)
 
@@ -114,7 +115,7 @@ class ColorizeDocker(DockWidget):
         """Add hint and mask layers over the lineart as one undo step, and get ready to draw hints."""
         document = layers.active_document()
         if document is not None:
-            self.colouring.patience.when_free(layers.document_key(document), self._new_set)
+            self.colouring.writes.when_free(layers.document_key(document), self._new_set)
 
     def set_live(self, on: bool) -> None:
         """Follow the strokes, or stop at once."""
@@ -139,14 +140,14 @@ class ColorizeDocker(DockWidget):
             "python": sys.version.split()[0],
             "system": platform.platform(),
         }
-        QtWidgets.QApplication.clipboard().setText(self.session.report(about))
+        not_none(QtWidgets.QApplication.clipboard()).setText(self.session.report(about))
         self.panel.say("notice", tr("The report is on the clipboard."), tr("It holds no picture and no keys."))
 
     def remove_older(self) -> None:
         """Remove all results but the topmost; each is a step to undo."""
         document = layers.active_document()
         if document is not None:
-            self.colouring.patience.when_free(layers.document_key(document), self._remove_older)
+            self.colouring.writes.when_free(layers.document_key(document), self._remove_older)
 
     def colour_frames(self) -> None:
         """Colour a range of frames of an animation."""
@@ -179,7 +180,7 @@ class ColorizeDocker(DockWidget):
         state = (layers.document_key(document), items, sorted(chosen.items()))
         if state != self._drawn:
             if self._drawn is not None and self._drawn[0] != state[0]:
-                self.live.kick()
+                self.live.schedule_check()
             self._drawn = state
             self.panel.set_layers(items, chosen)
             self.choices.forget_closed([layers.document_key(d) for d in Krita.instance().documents()])
@@ -187,14 +188,14 @@ class ColorizeDocker(DockWidget):
 
     # Inside
 
-    def _prepare(self, key: Any) -> None:
+    def _prepare(self, key: str) -> None:
         """Have the model ready for a picture that is new here, once there is an engine: it may have been given back."""
         name = self._model().get("name", "") if self.session.status.state == "ready" else ""
         if name and self._prepared != key:
             self._prepared = key
             self.session.prepare(name)
 
-    def _tick_passed(self) -> None:
+    def _poll_tree(self) -> None:
         if self.isVisible() or self.live.on:
             self.refresh()
 
@@ -214,7 +215,7 @@ class ColorizeDocker(DockWidget):
             return
         self.colouring.run(inputs, options, int(options.get("variations", 1)))
 
-    def _live_inputs(self, document: Any) -> tuple[Inputs, dict[str, Any]]:
+    def _live_inputs(self, document: Document) -> tuple[Inputs, dict[str, Any]]:
         # Only one can be followed, so how many Colorize makes changes nothing here.
         options = {key: value for key, value in self.panel.options().items() if key != "variations"}
         return collect(document, self.choices.of(document), self._model()), options
@@ -223,7 +224,7 @@ class ColorizeDocker(DockWidget):
         name = self.panel.options().get("model", "")
         return next((m for m in self.session.models if m.get("name") == name), {})
 
-    def _new_set(self, document: Any) -> None:
+    def _new_set(self, document: Document | None) -> None:
         if document is None:
             return
         chosen = self.choices.of(document)
@@ -236,9 +237,9 @@ class ColorizeDocker(DockWidget):
             # Strokes and results on it would be grey too.
             document.setColorSpace("RGBA", document.colorDepth(), SRGB)
         group = building.colouring_set(document, building.free_name(document, layers.SET))
-        hints, mask = building.child(group, layers.HINTS), building.child(group, layers.MASK)
+        hints, mask = (not_none(building.child(group, name)) for name in (layers.HINTS, layers.MASK))
         top = _outermost(document, lineart)
-        layers.add(document, group, document.rootNode(), top, lambda: self._select(document, layers.ident(hints)))
+        layers.add(document, group, layers.root(document), top, lambda: self._select(document, layers.ident(hints)))
         values = {"lineart": layers.ident(lineart), "hints": layers.ident(hints), "mask": layers.ident(mask)}
         self.choices.choose(document, values)
         brush.ready_for_hints(document)
@@ -251,18 +252,18 @@ class ColorizeDocker(DockWidget):
             )
         self.refresh()
 
-    def _select(self, document: Any, uid: str) -> None:
+    def _select(self, document: Document, uid: str) -> None:
         try:
             node = layers.find(document, uid)
-        except layers.GONE:
+        except layers.DELETED_HANDLE_ERRORS:
             return
         if node is not None:
             document.setActiveNode(node)
 
-    def _remove_older(self, document: Any) -> None:
+    def _remove_older(self, document: Document | None) -> None:
         if document is None:
             return
-        results = [n for n, _ in layers.walk(document.rootNode()) if layers.is_result(n) and n.name() != layers.LIVE]
+        results = [n for n, _ in layers.walk(layers.root(document)) if layers.is_result(n) and n.name() != layers.LIVE]
         for node in results:
             inside = [n for n in node.childNodes() if layers.is_result(n) and n.name() != layers.LIVE]
             if inside:
@@ -282,12 +283,12 @@ class ColorizeDocker(DockWidget):
         if document is not None:
             self.choices.choose(document, {role: value})
             self.panel.say("", "")
-            self.live.kick()
+            self.live.schedule_check()
             QtCore.QTimer.singleShot(0, self.refresh)
 
     def _keep_options(self) -> None:
         settings.write("options", self.panel.options())
-        self.live.kick()
+        self.live.schedule_check()
 
     def _set_live_layer(self, on: bool) -> None:
         self.live.layer_wanted = on
@@ -320,17 +321,18 @@ class ColorizeDocker(DockWidget):
         if self._hooked:
             return
         # Until it is there, the slow look at the layers has to do.
-        self.live.kick()
+        self.live.schedule_check()
         for docker in Krita.instance().dockers():
             if docker.objectName() == "History":
                 view = docker.findChild(QtWidgets.QListView)
-                if view is not None and view.model() is not None:
+                model = view.model() if view is not None else None
+                if model is not None:
                     # The model is not held: Qt does not tell Python when it deletes what Krita has made.
                     self._hooked = True
-                    view.model().modelReset.connect(self._something_happened)
+                    model.modelReset.connect(self._something_happened)
 
     def _something_happened(self) -> None:
-        self.live.kick()
+        self.live.schedule_check()
         QtCore.QTimer.singleShot(150, self.refresh)
 
     def _stop_engine(self) -> None:
@@ -356,10 +358,10 @@ class ColorizeDocker(DockWidget):
             self.session.start()
 
 
-def _describe(document: Any) -> tuple[list[LayerItem], list[str]]:
+def _describe(document: Document) -> tuple[list[LayerItem], list[str]]:
     """The layer tree for the pickers, and the ids of all results in it."""
     items, results = [], []
-    for node, depth in layers.walk(document.rootNode()):
+    for node, depth in layers.walk(layers.root(document)):
         uid = layers.ident(node)
         if layers.is_result(node):
             results.append(uid)
@@ -368,7 +370,7 @@ def _describe(document: Any) -> tuple[list[LayerItem], list[str]]:
     return items, results
 
 
-def _item(result: Any, applied: list[str]) -> ResultItem:
+def _item(result: Result, applied: list[str]) -> ResultItem:
     options = result.options
     size = f"{result.inputs.width} x {result.inputs.height}"
     parts = [str(options.get("model", "")), size, tr("{seconds:.1f} s").format(seconds=result.seconds)]
@@ -377,17 +379,17 @@ def _item(result: Any, applied: list[str]) -> ResultItem:
     parts.extend(
         worded(name, options[name])
         for name, setting in SETTINGS.items()
-        if name in options and name not in TOLD_APART and options[name] != setting.default
+        if name in options and name not in UNDESCRIBED_SETTINGS and options[name] != setting.default
     )
     caption = tr("seed {seed}").format(seed=result.seed) if "seed" in options else tr("No. {n}").format(n=result.id)
     return ResultItem(result.id, result.thumb, caption, "\n".join(p for p in parts if p), result.node in applied)
 
 
-def _outermost(document: Any, node: Any) -> Any:
+def _outermost(document: Document, node: Node) -> Node:
     """The top-level layer that holds a layer."""
     root = layers.document_key(document)
-    while layers.ident(node.parentNode()) != root:
-        node = node.parentNode()
+    while layers.ident(not_none(node.parentNode())) != root:
+        node = not_none(node.parentNode())
     return node
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 import traceback
-from typing import Any
 
-from krita import DockWidget, DockWidgetFactory, DockWidgetFactoryBase, Extension, Krita
+from krita import Canvas, DockWidget, DockWidgetFactory, DockWidgetFactoryBase, Extension, Krita, Window
 
 from . import i18n
 from .i18n import tr
-from .qt import QtCore, QtWidgets
+from .qt import QtCore, QtWidgets, not_none
 
 ACTIONS = {
     "colorize_run": "colorize",
@@ -45,13 +44,13 @@ class Trouble(DockWidget):
         column.addStretch(1)
         self.setWidget(body)
 
-    def canvasChanged(self, _canvas: Any) -> None:  # noqa: N802 (Krita's name)
+    def canvasChanged(self, _canvas: Canvas | None) -> None:  # noqa: N802 (Krita's name)
         """There is nothing to do."""
 
     def _copy(self) -> None:
         system = f"Krita {Krita.instance().version()}, Python {platform.python_version()}, {platform.platform()}"
         text = "\n".join((self.cause, self.remedy, system, self.details))
-        QtWidgets.QApplication.clipboard().setText(text)
+        not_none(QtWidgets.QApplication.clipboard()).setText(text)
 
 
 class Shortcuts(Extension):
@@ -60,7 +59,7 @@ class Shortcuts(Extension):
     def setup(self) -> None:
         """Nothing to do before there is a window."""
 
-    def createActions(self, window: Any) -> None:  # noqa: N802 (Krita's name)
+    def createActions(self, window: Window) -> None:  # noqa: N802 (Krita's name)
         """Make the actions of a window."""
         titles = {
             "colorize_run": tr("Colorize"),
@@ -94,7 +93,7 @@ def register(name: str) -> None:
     app.addExtension(Shortcuts(app))
 
 
-def _docker() -> type[Any]:
+def _docker() -> type[DockWidget]:
     try:
         from .engine import bundled
 

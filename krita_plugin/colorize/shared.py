@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from krita import Krita
@@ -11,22 +12,23 @@ from . import settings
 from .engine import bundled
 from .engine.session import Session
 from .engine.setup import Setup, read_setup
+from .qt import QtCore, QtWidgets
 
 _shared: tuple[Any, Session] | None = None
 _end = contextlib.ExitStack()
 
 
 def engine() -> tuple[Any, Session]:
-    """The ``wire`` package and the session, made when they are first wanted.
+    """The ``protocol`` package and the session, made when they are first wanted.
 
     Raises:
         BundleError: what the plugin needs is not there, or not for this Python.
     """
     global _shared
     if _shared is None:
-        wire = bundled.load()
-        session = Session(wire, _setup)
-        _shared = (wire, session)
+        protocol = bundled.load()
+        session = Session(protocol, _setup)
+        _shared = (protocol, session)
         _end.callback(session.close)
         notifier = Krita.instance().notifier()
         # Without this there are no signals.
@@ -35,7 +37,7 @@ def engine() -> tuple[Any, Session]:
     return _shared
 
 
-def ending(docker: Any) -> contextlib.ExitStack:
+def ending(docker: QtWidgets.QWidget) -> contextlib.ExitStack:
     """The one end of a docker: what is pushed on it is called once, the last first.
 
     That is when the docker is deleted or when Krita says that it ends, whichever comes first: under a window manager
@@ -51,13 +53,13 @@ def ending(docker: Any) -> contextlib.ExitStack:
     return end
 
 
-def listen(end: contextlib.ExitStack, signal: Any, slot: Any) -> None:
+def listen(end: contextlib.ExitStack, signal: QtCore.pyqtBoundSignal, slot: Callable[..., None]) -> None:
     """Connect a signal of an object of ours that outlives a docker, until the docker's end."""
     signal.connect(slot)
     end.callback(_disconnect, signal, slot)
 
 
-def _disconnect(signal: Any, slot: Any) -> None:
+def _disconnect(signal: QtCore.pyqtBoundSignal, slot: Callable[..., None]) -> None:
     # It is not connected any more where Qt has noticed that the slot's object goes.
     with contextlib.suppress(TypeError):
         signal.disconnect(slot)

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 ENGINE = [sys.executable, "-s", "-m", "engine.cli"]
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
-def spin(condition: Callable[[], Any], wait: float = PATIENCE) -> Any:
+def spin(condition: Callable[[], Any], wait: float = TIMEOUT) -> Any:
     """Run the event loop until something is true; returns what it was."""
     from colorize.qt import QtCore, QtWidgets
 
@@ -53,7 +53,7 @@ def end_engines(runtime: Path) -> None:
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while any(_alive(p) for p in left) and time.monotonic() < deadline:
         time.sleep(0.01)
 
@@ -73,7 +73,7 @@ def use_place(place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("COLORIZE_PYTHON", raising=False)
 
 
-class Desk:
+class SessionHarness:
     """A session and what it has said.
 
     Attributes:
@@ -90,10 +90,10 @@ class Desk:
         from colorize.engine.session import Session
         from colorize.engine.setup import Setup
 
-        self.wire = bundled.load()
+        self.protocol = bundled.load()
         self.place = place
         self.session = Session(
-            self.wire, read_setup or (lambda: Setup(command or ENGINE)), log_folder=place / "settings"
+            self.protocol, read_setup or (lambda: Setup(command or ENGINE)), log_folder=place / "settings"
         )
         self.states: list[Any] = []
         self.ends: dict[str, Any] = {}
@@ -106,7 +106,7 @@ class Desk:
         for at in range(side // 4, 3 * side // 4):
             for x, y in ((at, side // 4), (at, 3 * side // 4), (side // 4, at), (3 * side // 4, at)):
                 pixels[y * side + x] = 0
-        buffers = [self.wire.Buffer("lineart", side, side, "L8", data=bytes(pixels))]
+        buffers = [self.protocol.Buffer("lineart", side, side, "L8", data=bytes(pixels))]
         told: list[str] = []
 
         def end(outcome: Any) -> None:
@@ -120,12 +120,12 @@ class Desk:
         told.append(job)
         return job
 
-    def end(self, job: str, wait: float = PATIENCE) -> Any:
+    def end(self, job: str, wait: float = TIMEOUT) -> Any:
         """Wait for the outcome of a job."""
         spin(lambda: job in self.ends, wait)
         return self.ends[job]
 
-    def state(self, *states: str, wait: float = PATIENCE) -> Any:
+    def state(self, *states: str, wait: float = TIMEOUT) -> Any:
         """Wait for the session to be in one of these states; returns the status."""
         spin(lambda: self.session.status.state in states, wait)
         return self.session.status
@@ -137,6 +137,6 @@ class Desk:
     @property
     def pid(self) -> int:
         """Process of the engine that is there now."""
-        found = self.wire.read_connection(self.place / "run" / "engine.json")
+        found = self.protocol.read_connection(self.place / "run" / "engine.json")
         assert found is not None
         return int(found.pid)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_helpers import ENGINE, Desk, end_engines, use_place
+from plugin_helpers import ENGINE, SessionHarness, end_engines, use_place
 
 from installer.layout import assemble
 
@@ -71,25 +71,30 @@ def served(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[
 
 
 @pytest.fixture
-def make(app: Any, place: Path) -> Iterator[Callable[..., Desk]]:  # noqa: ARG001 (it must be there)
+def make(app: Any, place: Path) -> Iterator[Callable[..., SessionHarness]]:  # noqa: ARG001 (it must be there)
     """Maker of sessions without an engine so far; they are closed at the end."""
     yield from _maker(place)
 
 
 @pytest.fixture
-def join(app: Any, served: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Desk]]:  # noqa: ARG001
+def join(
+    app: Any,  # noqa: ARG001 (it must be there)
+    served: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., SessionHarness]]:
     """Maker of sessions that find the engine of this module."""
     use_place(served, weights, monkeypatch)
     yield from _maker(served)
 
 
-def _maker(place: Path) -> Iterator[Callable[..., Desk]]:
-    made: list[Desk] = []
+def _maker(place: Path) -> Iterator[Callable[..., SessionHarness]]:
+    made: list[SessionHarness] = []
 
-    def build(*arguments: Any, **named: Any) -> Desk:
-        made.append(Desk(place, *arguments, **named))
+    def build(*arguments: Any, **named: Any) -> SessionHarness:
+        made.append(SessionHarness(place, *arguments, **named))
         return made[-1]
 
     yield build
-    for desk in made:
-        desk.session.close()
+    for harness in made:
+        harness.session.close()

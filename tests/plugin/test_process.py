@@ -67,13 +67,13 @@ def test_out_of_a_sandbox_the_engine_cannot_watch_krita() -> None:
     assert "--idle-exit" in outside
 
 
-def test_its_last_words_are_kept(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_its_last_output_is_kept(run: Callable[..., Any], tmp_path: Path) -> None:
     process = ended(run("import sys; print('\\x00\\xff é'); print('out', flush=True); sys.exit('the end')"))
     assert process.code == 1
-    assert process.last_words()[-2:] == ["out", "the end"]
+    assert process.last_output()[-2:] == ["out", "the end"]
     assert process.why()[0].endswith("code 1: the end")
     again = ended(run("print('other')"))
-    assert again.last_words() == ["other"]  # only its own
+    assert again.last_output() == ["other"]  # only its own
     text = (tmp_path / "settings" / "engine-start.log").read_text()
     assert "the end" in text
     assert "other" in text
@@ -88,7 +88,7 @@ def test_the_log_does_not_grow_for_ever(run: Callable[..., Any], tmp_path: Path)
 def test_a_folder_that_cannot_be_written_costs_nothing_but_the_log(run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     process = ended(run("import sys; print('first', flush=True); sys.exit('last')", tmp_path / "file" / "settings"))
-    assert process.last_words() == ["first", "last"]
+    assert process.last_output() == ["first", "last"]
 
 
 def test_it_does_not_look_for_modules_where_krita_was_started(
@@ -97,7 +97,7 @@ def test_it_does_not_look_for_modules_where_krita_was_started(
     (tmp_path / "here" / "engine").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     process = ended(run("import os; print(os.getcwd(), os.getpgid(0) == os.getpid())"))
-    assert process.last_words() == [f"{tmp_path / 'settings'} True"]
+    assert process.last_output() == [f"{tmp_path / 'settings'} True"]
 
 
 @posix
@@ -105,12 +105,12 @@ def test_it_ends_when_asked_and_by_force_when_it_does_not_listen(run: Callable[.
     from colorize.engine.process import end_in_words
 
     process = run("import time; print('up', flush=True); time.sleep(60)")
-    spin(process.last_words)
+    spin(process.last_output)
     process.ask_to_end()
     assert ended(process).code == -15
     assert end_in_words(-15) == "the engine was ended by SIGTERM"
     process = run("import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
-    spin(process.last_words)
+    spin(process.last_output)
     process.ask_to_end()
     time.sleep(0.1)
     assert not process.ended()
@@ -133,7 +133,7 @@ def test_what_a_script_has_started_ends_with_it(tmp_path: Path, app: Any) -> Non
     wrapper.write_text("#!/bin/sh\nsleep 60 &\necho $!\nwait\n")
     wrapper.chmod(0o755)
     process = EngineProcess([str(wrapper)], str(tmp_path), tmp_path)
-    child = int(spin(process.last_words)[0])
+    child = int(spin(process.last_output)[0])
     process.ask_to_end()
     ended(process)
     from colorize.engine import bundled

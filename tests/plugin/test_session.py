@@ -14,31 +14,31 @@ from typing import Any
 
 import plugin_helpers
 import pytest
-from plugin_helpers import ENGINE, PATIENCE, Desk, engines, run_for, spin, use_place
+from plugin_helpers import ENGINE, TIMEOUT, SessionHarness, engines, run_for, spin, use_place
 
-Make = Callable[..., Desk]
+Make = Callable[..., SessionHarness]
 BIG = 1024
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
 def test_a_job_starts_the_engine_and_krita_leaves_none_behind(make: Make, place: Path) -> None:
-    desk = make()
-    assert desk.session.status.state == "off"
-    assert desk.session.models == []
-    job = desk.colorize(BIG, layers=["flats", "shading"])
-    assert desk.session.status.state == "starting"
-    assert desk.session.status.queue == 1
-    outcome = desk.end(job)
+    harness = make()
+    assert harness.session.status.state == "off"
+    assert harness.session.models == []
+    job = harness.colorize(BIG, layers=["flats", "shading"])
+    assert harness.session.status.state == "starting"
+    assert harness.session.status.queue == 1
+    outcome = harness.end(job)
     assert (outcome.kind, [b.role for b in outcome.buffers]) == ("result", ["flats", "shading"])
     assert outcome.body["device"] == "cpu"
-    states = [s.state for s in desk.states]
+    states = [s.state for s in harness.states]
     assert states[0] == "starting"
     assert states[-1] == "ready"
     assert "busy" in states
-    assert desk.session.status.device == "cpu"
-    assert [m["name"] for m in desk.session.models][:2] == ["stenciltorch", "paintstorch"]
-    assert all(stage and 0 <= step <= total for stage, step, total in desk.progress)
-    desk.session.close()
+    assert harness.session.status.device == "cpu"
+    assert [m["name"] for m in harness.session.models][:2] == ["stenciltorch", "paintstorch"]
+    assert all(stage and 0 <= step <= total for stage, step, total in harness.progress)
+    harness.session.close()
     spin(lambda: not engines(place / "run"))
     assert [p.name for p in (place / "run").iterdir()] == ["engine.lock"]
 
@@ -46,7 +46,7 @@ def test_a_job_starts_the_engine_and_krita_leaves_none_behind(make: Make, place:
 def test_what_may_take_time_on_the_way_to_a_result_is_not_done_by_kritas_own_thread(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = make()
+    harness = make()
     done_by: dict[str, list[threading.Thread]] = {}
 
     def watch(place: Any, name: str) -> None:
@@ -59,61 +59,61 @@ def test_what_may_take_time_on_the_way_to_a_result_is_not_done_by_kritas_own_thr
         monkeypatch.setattr(place, name, noted)
 
     watch(sys.modules["colorize.engine.process"].subprocess, "Popen")
-    watch(sys.modules[desk.wire.Client.__module__.replace(".client", ".loop")], "prepare")
-    watch(sys.modules[desk.wire.Client.__module__.replace(".client", ".loop")], "decode")
-    assert desk.end(desk.colorize(BIG)).kind == "result"
+    watch(sys.modules[harness.protocol.Client.__module__.replace(".client", ".client_thread")], "prepare")
+    watch(sys.modules[harness.protocol.Client.__module__.replace(".client", ".client_thread")], "decode")
+    assert harness.end(harness.colorize(BIG)).kind == "result"
     assert set(done_by) == {"Popen", "prepare", "decode"}
     assert all(threading.main_thread() not in threads for threads in done_by.values())
 
 
 def test_stop_ends_jobs_and_engine_and_the_next_job_starts_it_again(make: Make, place: Path) -> None:
-    desk = make()
-    desk.end(desk.colorize())
-    jobs = [desk.colorize(BIG), desk.colorize(BIG)]
-    desk.session.stop()
-    assert desk.session.status.state == "off"
+    harness = make()
+    harness.end(harness.colorize())
+    jobs = [harness.colorize(BIG), harness.colorize(BIG)]
+    harness.session.stop()
+    assert harness.session.status.state == "off"
     for job in jobs:
-        outcome = desk.end(job)
+        outcome = harness.end(job)
         assert (outcome.kind, outcome.code) == ("error", "stopped")
         assert outcome.cause
         assert outcome.remedy
     # At once, while the old one is still on its way out.
-    old = desk.pid
-    assert desk.end(desk.colorize()).kind == "result"
-    assert desk.pid != old
-    desk.session.stop()
+    old = harness.pid
+    assert harness.end(harness.colorize()).kind == "result"
+    assert harness.pid != old
+    harness.session.stop()
     spin(lambda: not engines(place / "run"))
     run_for(0.5)
-    assert desk.session.status.state == "off"
+    assert harness.session.status.state == "off"
 
 
 def test_stop_while_it_starts(make: Make, place: Path) -> None:
-    desk = make()
-    desk.session.start()
+    harness = make()
+    harness.session.start()
     run_for(0.05)
-    job = desk.colorize()
-    desk.session.stop()
-    assert desk.end(job).code == "stopped"
+    job = harness.colorize()
+    harness.session.stop()
+    assert harness.end(job).code == "stopped"
     spin(lambda: not engines(place / "run"))
     run_for(0.3)
-    assert desk.session.status.state == "off"
+    assert harness.session.status.state == "off"
 
 
 def test_a_job_that_waits_for_the_engine_is_cancelled_at_once(make: Make) -> None:
-    desk = make()
-    job = desk.colorize()
-    desk.session.cancel(job)
-    desk.session.cancel(job)
-    desk.session.cancel("nobody knows it")
-    assert desk.end(job).kind == "cancelled"
-    assert desk.session.status.state == "starting"
+    harness = make()
+    job = harness.colorize()
+    harness.session.cancel(job)
+    harness.session.cancel(job)
+    harness.session.cancel("nobody knows it")
+    assert harness.end(job).kind == "cancelled"
+    assert harness.session.status.state == "starting"
 
 
 def test_newer_live_jobs_take_the_place_of_older_ones(join: Make) -> None:
-    desk = join()
-    jobs = [desk.colorize(slot="live") for _ in range(4)]
-    assert desk.end(jobs[-1]).kind == "result"
-    assert [desk.end(j).kind for j in jobs] == ["cancelled"] * 3 + ["result"]
+    harness = join()
+    jobs = [harness.colorize(slot="live") for _ in range(4)]
+    assert harness.end(jobs[-1]).kind == "result"
+    assert [harness.end(j).kind for j in jobs] == ["cancelled"] * 3 + ["result"]
 
 
 def test_a_callback_that_fails_does_not_keep_the_others_from_being_told(
@@ -121,19 +121,19 @@ def test_a_callback_that_fails_does_not_keep_the_others_from_being_told(
 ) -> None:
     shown: list[Any] = []
     monkeypatch.setattr(sys, "excepthook", lambda *what: shown.append(what[0]))
-    desk = join()
-    desk.session.colorize({}, [], lambda _: 1 // 0)
-    assert desk.end(desk.colorize()).kind == "result"
+    harness = join()
+    harness.session.colorize({}, [], lambda _: 1 // 0)
+    assert harness.end(harness.colorize()).kind == "result"
     assert shown == [ZeroDivisionError]
 
 
 def test_what_the_engine_refuses_is_told_in_its_words(join: Make) -> None:
-    desk = join()
-    outcome = desk.end(desk.colorize(model="nobody"))
+    harness = join()
+    outcome = harness.end(harness.colorize(model="nobody"))
     assert outcome.kind == "error"
     assert "nobody" in outcome.cause
     assert outcome.remedy
-    assert desk.state("ready")
+    assert harness.state("ready")
 
 
 @pytest.mark.usefixtures("app")
@@ -141,20 +141,20 @@ def test_a_model_given_back_is_ready_again_for_the_next_picture(
     place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_place(place, weights, monkeypatch)
-    desk = Desk(place)
-    desk.session.prepare("stenciltorch")  # where there is no engine nothing happens
-    assert desk.session.status.state == "off"
+    harness = SessionHarness(place)
+    harness.session.prepare("stenciltorch")  # where there is no engine nothing happens
+    assert harness.session.status.state == "off"
     with subprocess.Popen([*ENGINE, "serve", "--idle-unload", "3"], stdout=subprocess.DEVNULL) as engine:
         try:
             spin(lambda: (place / "run" / "engine.json").exists())
-            assert desk.end(desk.colorize()).kind == "result"
-            assert desk.pid == engine.pid
-            with desk.wire.Client(place / "run" / "engine.json") as client:
+            assert harness.end(harness.colorize()).kind == "result"
+            assert harness.pid == engine.pid
+            with harness.protocol.Client(place / "run" / "engine.json") as client:
                 spin(lambda: loaded(client) == [])
-                desk.session.prepare("stenciltorch")
+                harness.session.prepare("stenciltorch")
                 spin(lambda: loaded(client) == ["stenciltorch"])
         finally:
-            desk.session.close()
+            harness.session.close()
             engine.terminate()
 
 
@@ -173,11 +173,11 @@ def loaded(client: Any) -> list[str]:
 
 
 def test_a_second_job_of_a_kind_has_an_estimate(join: Make) -> None:
-    desk = join()
-    desk.end(desk.colorize(BIG))
-    desk.states.clear()
-    desk.end(desk.colorize(BIG))
-    etas = [s.eta for s in desk.seen("busy") if s.step]
+    harness = join()
+    harness.end(harness.colorize(BIG))
+    harness.states.clear()
+    harness.end(harness.colorize(BIG))
+    etas = [s.eta for s in harness.seen("busy") if s.step]
     assert etas
     assert min(etas) >= 0
 
@@ -186,12 +186,12 @@ def test_the_report_has_what_helps_and_nothing_private(
     join: Make, served: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(served))
-    desk = join()
-    assert "off" in desk.session.report()
-    desk.end(desk.colorize())
-    desk.end(desk.colorize(model="nobody"))
-    spin(lambda: "errors" in desk.session.report())
-    report = desk.session.report({"krita": "5.1.5"})
+    harness = join()
+    assert "off" in harness.session.report()
+    harness.end(harness.colorize())
+    harness.end(harness.colorize(model="nobody"))
+    spin(lambda: "errors" in harness.session.report())
+    report = harness.session.report({"krita": "5.1.5"})
     for wanted in ("krita     5.1.5", "protocol  1", "qt ", "python ", "status    ready", "stenciltorch", "nobody"):
         assert wanted in report
     assert "serves at" in report  # the engine's log
@@ -202,16 +202,16 @@ def test_the_report_has_what_helps_and_nothing_private(
 
 
 def test_nothing_is_called_after_close(join: Make) -> None:
-    desk = join()
-    desk.colorize(BIG)
-    desk.state("busy")
-    desk.session.close()
-    desk.session.close()
-    desk.session.start()
-    desk.session.stop()
-    desk.session.cancel(desk.colorize())
+    harness = join()
+    harness.colorize(BIG)
+    harness.state("busy")
+    harness.session.close()
+    harness.session.close()
+    harness.session.start()
+    harness.session.stop()
+    harness.session.cancel(harness.colorize())
     run_for(0.5)
-    assert desk.ends == {}
+    assert harness.ends == {}
 
 
 SIX = """
@@ -222,13 +222,13 @@ from colorize.qt import QT_MAJOR, QtWidgets
 assert QT_MAJOR == 6
 app = QtWidgets.QApplication([])
 import plugin_helpers
-from plugin_helpers import Desk
-desk = Desk(Path(sys.argv[3]))
-assert desk.end(desk.colorize()).kind == "result"
-desk.session.stop()
-desk.state("off")
+from plugin_helpers import SessionHarness
+harness = SessionHarness(Path(sys.argv[3]))
+assert harness.end(harness.colorize()).kind == "result"
+harness.session.stop()
+harness.state("off")
 assert "PyQt5.QtCore" not in sys.modules
-print([s.state for s in desk.states if s.state != "busy"], desk.session.report().splitlines()[0])
+print([s.state for s in harness.states if s.state != "busy"], harness.session.report().splitlines()[0])
 """
 
 
@@ -238,7 +238,7 @@ def test_it_works_with_pyqt6(place: Path, pykrita: Path) -> None:
         env={**os.environ, "QT_MAJOR": "6"},
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     with contextlib.suppress(IndexError):

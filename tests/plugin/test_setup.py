@@ -127,10 +127,10 @@ import sys
 before = list(sys.path)
 from colorize.engine import bundled
 try:
-    wire = bundled.load()
-    assert wire is bundled.load()
+    protocol = bundled.load()
+    assert protocol is bundled.load()
     import zmq
-    print("loaded", wire.PROTOCOL, zmq.__file__)
+    print("loaded", protocol.PROTOCOL, zmq.__file__)
 except bundled.BundleError as e:
     print(e.cause, "|", e.remedy)
     assert not [m for m in sys.modules if m.split(".")[0] in ("zmq", "msgpack") or m.startswith("colorize.protocol")]

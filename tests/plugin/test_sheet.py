@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 from likeness import nearest
-from plugin_helpers import Desk, end_engines, use_place
+from plugin_helpers import SessionHarness, end_engines, use_place
 
 RED, BLUE, WHITE = "#ff0000", "#0000ff", "#ffffff"
 
 
 @pytest.fixture
-def desk(
+def harness(
     app: Any,  # noqa: ARG001 (it must be there)
     tmp_path: Path,
     small_stablepaint: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Desk]:
+) -> Iterator[SessionHarness]:
     """A session whose engine has a small StablePaint."""
     (tmp_path / "weights").mkdir()
     shutil.copyfile(small_stablepaint, tmp_path / "weights" / "stablepaint.safetensors")
     use_place(tmp_path, tmp_path / "weights", monkeypatch)
-    made = Desk(tmp_path)
+    made = SessionHarness(tmp_path)
     yield made
     made.session.close()
     end_engines(tmp_path / "run")
@@ -47,11 +47,11 @@ def colour(image: Any, x: int, y: int) -> str:
     return str(found.name()) if found.alpha() else ""
 
 
-def test_one_job_makes_all_variations_and_a_single_one_by_its_seed_is_the_same_again(desk: Desk) -> None:
+def test_one_job_makes_all_variations_and_a_single_one_by_its_seed_is_the_same_again(harness: SessionHarness) -> None:
     from colorize.colouring.sheet import split
 
     asked = {"model": "stablepaint", "size": 64, "layers": ["flats", "shading"], "compress": True}
-    outcome = desk.end(desk.colorize(seed=12, variations=3, **asked))
+    outcome = harness.end(harness.colorize(seed=12, variations=3, **asked))
     assert outcome.kind == "result", outcome.cause
     found = split(outcome.body, outcome.buffers)
     assert [(seed, [b.role for b in layers]) for seed, layers in found] == [
@@ -59,7 +59,7 @@ def test_one_job_makes_all_variations_and_a_single_one_by_its_seed_is_the_same_a
     ]
     flats = [np.frombuffer(layers[0].pixels(), np.uint8) for _, layers in found]
     assert len({layer.tobytes() for layer in flats}) > 1
-    alone = desk.end(desk.colorize(seed=13, **asked))
+    alone = harness.end(harness.colorize(seed=13, **asked))
     assert len(alone.buffers) == 2
     assert nearest(np.frombuffer(alone.buffers[0].pixels(), np.uint8), flats) == 1
 
@@ -68,8 +68,8 @@ def test_a_result_without_a_list_of_seeds_has_the_first_and_those_after_it() -> 
     from colorize.colouring.sheet import split
     from colorize.engine import bundled
 
-    wire = bundled.load()
-    layers = [wire.Buffer(role, 1, 1, "RGBA8", data=bytes(4)) for role in ("colour", "colour")]
+    protocol = bundled.load()
+    layers = [protocol.Buffer(role, 1, 1, "RGBA8", data=bytes(4)) for role in ("colour", "colour")]
     assert split({"seed": 7}, layers) == [(7, layers[:1]), (8, layers[1:])]
     assert split({"seed": 7, "seeds": [7, 3]}, layers) == [(7, layers[:1]), (3, layers[1:])]
     assert split({"seed": 7}, []) == []
@@ -98,7 +98,7 @@ def test_variations_lie_in_rows_that_leave_each_as_large_as_can_be(
     height: int,
     columns: int,
 ) -> None:
-    from colorize.colouring.sheet import GAP, Sheet
+    from colorize.colouring.sheet import GAP_PIXELS, Sheet
 
     sheet = Sheet(width, height, 4, 640)
     assert sheet.columns == columns
@@ -107,7 +107,7 @@ def test_variations_lie_in_rows_that_leave_each_as_large_as_can_be(
     for place in range(4):
         sheet.draw(place, picture(8, 8, RED if place == 2 else BLUE))
     for place in range(4):
-        x, y = (place % columns) * (wide + GAP), (place // columns) * (high + GAP)
+        x, y = (place % columns) * (wide + GAP_PIXELS), (place // columns) * (high + GAP_PIXELS)
         corners = {colour(sheet.image, x + dx, y + dy) for dx in (0, wide - 1) for dy in (0, high - 1)}
         assert corners == {RED if place == 2 else BLUE}
     between = (wide + 1, 0) if columns > 1 else (0, high + 1)

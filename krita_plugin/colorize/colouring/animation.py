@@ -6,22 +6,32 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..document import building, layers, timeline
 from ..document.choices import Chosen
 from ..document.inputs import Inputs
 from ..document.kra import FrameFile
 from ..document.pixels import Picture, canvas, is_opaque
+from ..engine.outcome import Outcome
 from ..i18n import tr
 from ..qt import QtCore, QtWidgets, Signal
 
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+    from krita import Document, Node
+
+    from ..docker import ColorizeDocker
+
 FRAMES = "Colorize frames"
-MOST = 5000
+MAX_FRAMES = 5000
 """Frames of one job."""
 
 
-def ask_for_frames(parent: Any, document: Any, chosen: Chosen, options: dict[str, Any], model: dict[str, Any]) -> Any:
+def ask_for_frames(
+    parent: ColorizeDocker, document: Document, chosen: Chosen, options: dict[str, Any], model: dict[str, Any]
+) -> Frames | None:
     """Ask which frames, and make the job; None where the artist does not want it or there is no lineart."""
     if layers.find(document, chosen["lineart"]) is None:
         parent.panel.say("error", tr("No lineart is chosen."), tr("Choose the layer with your lines under Layers."))
@@ -35,7 +45,7 @@ def ask_for_frames(parent: Any, document: Any, chosen: Chosen, options: dict[str
 class FrameDialog(QtWidgets.QDialog):
     """Asks for the first and the last frame."""
 
-    def __init__(self, parent: Any, first: int, last: int) -> None:
+    def __init__(self, parent: QtWidgets.QWidget, first: int, last: int) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Colour frames"))
         form = QtWidgets.QFormLayout(self)
@@ -65,7 +75,7 @@ class FrameDialog(QtWidgets.QDialog):
     def range(self) -> tuple[int, int]:
         """First and last frame, in that order."""
         first, last = sorted((self._first.value(), self._last.value()))
-        return first, min(last, first + MOST - 1)
+        return first, min(last, first + MAX_FRAMES - 1)
 
 
 class Frames(QtCore.QObject):
@@ -76,8 +86,8 @@ class Frames(QtCore.QObject):
 
     def __init__(
         self,
-        docker: Any,
-        document: Any,
+        docker: ColorizeDocker,
+        document: Document,
         chosen: Chosen,
         options: dict[str, Any],
         model: dict[str, Any],
@@ -123,9 +133,9 @@ class Frames(QtCore.QObject):
         if done == total:
             self._docker.colouring.background.run(self._file.close, lambda _: self._ready(), self._unwritten)
         else:
-            self._docker.colouring.patience.when_free(self._document, self._read)
+            self._docker.colouring.writes.when_free(self._document, self._read)
 
-    def _read(self, document: Any) -> None:
+    def _read(self, document: Document | None) -> None:
         """Read the layers at the next frame, and have them coloured."""
         if self._over or not self._there(document):
             return
@@ -149,7 +159,7 @@ class Frames(QtCore.QObject):
         colouring = self._docker.colouring
         colouring.digests(inputs, lambda digests: self._send(inputs, digests), self._stumbled)
 
-    def _picture(self, document: Any, node: Any, frame: int) -> Picture | None:
+    def _picture(self, document: Document, node: Node, frame: int) -> Picture | None:
         if timeline.moves_inside(node):
             return timeline.read_group_at(document, node, frame)
         return timeline.read_at(node, canvas(document), frame)
@@ -160,7 +170,7 @@ class Frames(QtCore.QObject):
         body, buffers = self._docker.colouring.message(inputs, self._options, digests)
         self._job = self._session.colorize(body, buffers, self._ended)
 
-    def _ended(self, outcome: Any) -> None:
+    def _ended(self, outcome: Outcome) -> None:
         if self._over:
             return
         if outcome.kind == "cancelled":
@@ -192,9 +202,9 @@ class Frames(QtCore.QObject):
         self._finish(f"{type(failure).__name__}: {failure}", tr("Start again."))
 
     def _ready(self) -> None:
-        self._docker.colouring.patience.when_free(self._document, self._assemble)
+        self._docker.colouring.writes.when_free(self._document, self._assemble)
 
-    def _assemble(self, document: Any) -> None:
+    def _assemble(self, document: Document | None) -> None:
         """Take the animated layer out of the file and put it into the document."""
         if self._over or not self._there(document):
             return
@@ -210,7 +220,7 @@ class Frames(QtCore.QObject):
         layers.add(document, node, where.parent, where.above)
         self._finish(tr("{n} frames are coloured.").format(n=self._coloured), "")
 
-    def _there(self, document: Any | None) -> bool:
+    def _there(self, document: Document | None) -> TypeGuard[Document]:
         if document is None:
             self._finish(tr("The document was closed."), tr("Open it and start again."))
             return False

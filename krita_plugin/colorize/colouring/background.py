@@ -15,11 +15,11 @@ class Background(QtCore.QObject):
 
     _done = Signal(object, object)
 
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="colorize")
         # Also where the work is done before anybody waits for it: then the signal comes from the caller's own thread.
-        self._done.connect(self._deliver, QtCore.Qt.ConnectionType.QueuedConnection)
+        self._done.connect(self._deliver, QtCore.Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]  # not in PyQt's types
         self._closed = False
         self._delivering = threading.Lock()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Dict, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple
 
 from ..document import building, layers
 from ..document.inputs import Inputs
 from ..document.pixels import Picture
 from ..engine.later import after
+from ..engine.outcome import Outcome
+from ..engine.session import Session
 from ..i18n import tr
 from ..protocol.settings import SETTINGS
 from ..qt import QtCore, QtGui, Signal
@@ -18,9 +20,12 @@ from . import history
 from .background import Background
 from .sheet import Sheet, split
 
+if TYPE_CHECKING:
+    from krita import Document, Node
+
 LAYERS = {"layers": ["flats", "shading"], "colour": ["colour"]}
 """What the engine is asked for, by the kind of output."""
-PREVIEW = 640
+PREVIEW_SIDE = 640
 """Pixels of the longer side of the picture shown in the docker, of several variations the longer side of all."""
 
 
@@ -43,7 +48,7 @@ class Order:
     @cached_property
     def sheet(self) -> Sheet:
         """What is shown of it on its way."""
-        return Sheet(self.inputs.width, self.inputs.height, self.variations, PREVIEW)
+        return Sheet(self.inputs.width, self.inputs.height, self.variations, PREVIEW_SIDE)
 
 
 class Made(NamedTuple):
@@ -57,7 +62,7 @@ class Made(NamedTuple):
 
     pictures: Dict[str, Picture]
     packed: Dict[str, Picture]
-    seen: Any
+    seen: QtGui.QImage
 
 
 class Colouring(QtCore.QObject):
@@ -77,17 +82,17 @@ class Colouring(QtCore.QObject):
     open_changed = Signal()
     """Jobs were begun or have ended."""
 
-    def __init__(self, session: Any, wire: Any, parent: Any = None) -> None:
+    def __init__(self, session: Session, protocol: Any, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
-        self.session, self.wire = session, wire
+        self.session, self.protocol = session, protocol
         self.history = history.History()
         self.background = Background(self)
-        self.patience = layers.Patience(self)
+        self.writes = layers.WriteQueue(self)
         self.jobs: dict[str, Order] = {}
         self.preparing = self.arriving = 0
-        self._steps: list[Iterator[Any]] = []
+        self._steps: list[Iterator[Node | None]] = []
         self._generation = 0
-        self._shown: Any = None
+        self._shown: QtGui.QImage | None = None
         self._passing = False
 
     @property
@@ -109,7 +114,9 @@ class Colouring(QtCore.QObject):
         """Find the content addresses of all pictures, on another thread."""
 
         def work() -> dict[str, str]:
-            return {role: self.wire.digest(p.width, p.height, p.order, p.view) for role, p in inputs.pictures.items()}
+            return {
+                role: self.protocol.digest(p.width, p.height, p.order, p.view) for role, p in inputs.pictures.items()
+            }
 
         self.background.run(work, then, failed or self._stumbled)
 
@@ -138,7 +145,7 @@ class Colouring(QtCore.QObject):
         self.jobs.clear()
         for job in jobs:
             self.session.cancel(job)
-        self.patience.clear()
+        self.writes.clear()
         self.background.close()
         for steps in self._steps:
             steps.close()  # type: ignore[attr-defined]
@@ -172,7 +179,7 @@ class Colouring(QtCore.QObject):
             # None of them is wanted at once, and as they are eight large ones would fill the memory.
             body.update(variations=variations, compress=True)
         buffers = [
-            self.wire.Buffer(role, p.width, p.height, p.order, p.x, p.y, digests[role], data=p.view)
+            self.protocol.Buffer(role, p.width, p.height, p.order, p.x, p.y, digests[role], data=p.view)
             for role, p in inputs.pictures.items()
         ]
         return body, buffers
@@ -195,7 +202,7 @@ class Colouring(QtCore.QObject):
         self.jobs[job[0]] = order
         self.open_changed.emit()
 
-    def _ended(self, job: str, outcome: Any) -> None:
+    def _ended(self, job: str, outcome: Outcome) -> None:
         order = self.jobs.pop(job, None)
         if order is None:
             return
@@ -207,7 +214,7 @@ class Colouring(QtCore.QObject):
             self._show_finished()
         self.open_changed.emit()
 
-    def _take(self, order: Order, outcome: Any) -> None:
+    def _take(self, order: Order, outcome: Outcome) -> None:
         """Make pictures of what came, away from the window's thread: copying and shrinking large ones takes long."""
         # The last first: the list has the newest first, and so shows them in the order of the sheet.
         for place, (seed, buffers) in reversed(list(enumerate(split(outcome.body, outcome.buffers)))):
@@ -219,7 +226,7 @@ class Colouring(QtCore.QObject):
 
         def work() -> Made:
             pictures = {b.role: Picture(bytes(b.pixels()), b.x, b.y, b.width, b.height, b.order) for b in buffers}
-            seen = history.small_picture(order.inputs, pictures, PREVIEW)
+            seen = history.small_picture(order.inputs, pictures, PREVIEW_SIDE)
             if order.variations == 1 or any(b.codec != "zlib" for b in buffers):
                 return Made(pictures, {}, seen)
             return Made({}, {b.role: replace(pictures[b.role], data=bytes(b.data)) for b in buffers}, seen)
@@ -247,7 +254,7 @@ class Colouring(QtCore.QObject):
             replace(order.inputs, pictures={}),
             dict(order.options),
             pictures,
-            made.seen.scaled(history.THUMB, history.THUMB, aspect, smooth),
+            made.seen.scaled(history.THUMBNAIL_SIDE, history.THUMBNAIL_SIDE, aspect, smooth),
             seed,
             float(body.get("seconds", 0.0)),
             str(body.get("note", "")),
@@ -285,12 +292,12 @@ class Colouring(QtCore.QObject):
         self._passing = True
         self.previewed.emit(sheet.image)
 
-    def _show(self, image: Any) -> None:
+    def _show(self, image: QtGui.QImage | None) -> None:
         """Show a picture that is finished."""
         self._keep_shown(image)
         self.previewed.emit(image)
 
-    def _keep_shown(self, image: Any) -> None:
+    def _keep_shown(self, image: QtGui.QImage | None) -> None:
         self._shown, self._passing = image, False
 
     def _show_finished(self) -> None:
@@ -323,11 +330,11 @@ class Colouring(QtCore.QObject):
         return result
 
     def _put(self, result: history.Result, pictures: dict[str, Picture]) -> None:
-        self.patience.when_free(result.inputs.document, lambda document: self._build(document, result, pictures))
+        self.writes.when_free(result.inputs.document, lambda document: self._build(document, result, pictures))
 
-    def _build(self, document: Any, result: history.Result, pictures: dict[str, Picture]) -> None:
+    def _build(self, document: Document | None, result: history.Result, pictures: dict[str, Picture]) -> None:
         where = self._where(document, result)
-        if where is None:
+        if document is None or where is None:
             return
         single = list(pictures) == ["colour"] and not where.multiply
         name = layers.COLOUR if single else layers.RESULT
@@ -335,23 +342,23 @@ class Colouring(QtCore.QObject):
         self._steps.append(steps)
         after(self, 0, lambda: self._step(steps, result))
 
-    def _step(self, steps: Iterator[Any], result: history.Result) -> None:
+    def _step(self, steps: Iterator[Node | None], result: history.Result) -> None:
         if steps not in self._steps:
             return
-        if self.patience.acting:
+        if self.writes.acting:
             # Not from inside Krita's own loop while it adds a layer.
-            after(self, layers.WAIT, lambda: self._step(steps, result))
+            after(self, layers.STROKE_POLL_INTERVAL_MS, lambda: self._step(steps, result))
             return
         node = next(steps)
         if node is None:
             after(self, 0, lambda: self._step(steps, result))
             return
         self._steps.remove(steps)
-        self.patience.when_free(result.inputs.document, lambda document: self._add(document, result, node))
+        self.writes.when_free(result.inputs.document, lambda document: self._add(document, result, node))
 
-    def _add(self, document: Any, result: history.Result, node: Any) -> None:
+    def _add(self, document: Document | None, result: history.Result, node: Node) -> None:
         where = self._where(document, result)
-        if where is None:
+        if document is None or where is None:
             return
         layers.add(document, node, where.parent, where.above)
         result.node = layers.ident(node)
@@ -359,7 +366,7 @@ class Colouring(QtCore.QObject):
             self.covered.emit(document)
         self.results_changed.emit()
 
-    def _where(self, document: Any, result: history.Result) -> building.Place | None:
+    def _where(self, document: Document | None, result: history.Result) -> building.Place | None:
         """The place of a result; without one says why, and the result stays in the list."""
         inputs = result.inputs
         if document is None:

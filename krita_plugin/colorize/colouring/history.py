@@ -11,9 +11,9 @@ from ..document.inputs import Inputs
 from ..document.pixels import Picture
 from ..qt import QtCore, QtGui
 
-BUDGET = 384 * 1024 * 1024
+MAX_KEPT_BYTES = 384 * 1024 * 1024
 """Bytes of packed results that are kept; the oldest go first, but never the newest one."""
-THUMB = 384
+THUMBNAIL_SIDE = 384
 """Pixels of the longer side of the picture that stands for a result."""
 
 
@@ -38,7 +38,7 @@ class Result:
     inputs: Inputs
     options: dict[str, Any]
     pictures: dict[str, Picture]
-    thumb: Any
+    thumb: QtGui.QImage
     seed: int = 0
     seconds: float = 0.0
     note: str = ""
@@ -81,15 +81,15 @@ class History:
 
     def trim(self) -> None:
         """Keep to the budget."""
-        while len(self.results) > 1 and sum(r.size for r in self.results) > BUDGET:
+        while len(self.results) > 1 and sum(r.size for r in self.results) > MAX_KEPT_BYTES:
             self.results.pop()
 
-    def find(self, ident: str) -> Any:
+    def find(self, ident: str) -> Result | None:
         """The result of an id; None when it is not kept any more."""
         return next((r for r in self.results if r.id == ident), None)
 
 
-def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) -> Any:
+def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) -> QtGui.QImage:
     """The result with its lines on white, as a QImage.
 
     Args:
@@ -110,7 +110,7 @@ def small_picture(inputs: Inputs, pictures: dict[str, Picture], longest: int) ->
     return image
 
 
-def _together(pictures: dict[str, Picture], size: Any, scale: float) -> Any:
+def _together(pictures: dict[str, Picture], size: QtCore.QSize, scale: float) -> QtGui.QImage:
     """The layers of a result on a transparent QImage, the shading only where the flats are."""
     image = QtGui.QImage(size, QtGui.QImage.Format.Format_ARGB32_Premultiplied)
     image.fill(QtCore.Qt.GlobalColor.transparent)
@@ -126,7 +126,7 @@ def _together(pictures: dict[str, Picture], size: Any, scale: float) -> Any:
     return image
 
 
-def small_lines(inputs: Inputs, scale: float) -> Any:
+def small_lines(inputs: Inputs, scale: float) -> QtGui.QImage:
     """The lineart on white, so much smaller, as a QImage."""
     image = _white(inputs, scale)
     painter = QtGui.QPainter(image)
@@ -135,7 +135,7 @@ def small_lines(inputs: Inputs, scale: float) -> Any:
     return image
 
 
-def _white(inputs: Inputs, scale: float) -> Any:
+def _white(inputs: Inputs, scale: float) -> QtGui.QImage:
     """A white QImage of the canvas's shape."""
     width, height = max(1, round(inputs.width * scale)), max(1, round(inputs.height * scale))
     image = QtGui.QImage(width, height, QtGui.QImage.Format.Format_RGB32)
@@ -143,7 +143,7 @@ def _white(inputs: Inputs, scale: float) -> Any:
     return image
 
 
-def _draw(painter: Any, picture: Picture, scale: float) -> None:
+def _draw(painter: QtGui.QPainter, picture: Picture, scale: float) -> None:
     """Draw a picture smaller: coarsely to twice the size, then smoothly, which costs far less."""
     modes, aspect = QtCore.Qt.TransformationMode, QtCore.Qt.AspectRatioMode.IgnoreAspectRatio
     width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))

@@ -1,13 +1,13 @@
 """Live mode: notices strokes, undo and redo, and has the picture coloured again.
 
 Krita tells Python of no stroke, but the model behind its history docker is reset by every undoable command, also while
-that docker is hidden (the docker passes it on by ``kick``). That only starts a short delay, after which the pixels
-decide whether anything has changed. Nothing here waits for a stroke, or cuts it.
+that docker is hidden (the docker passes it on by ``schedule_check``). That only starts a short delay, after which the
+pixels decide whether anything has changed. Nothing here waits for a stroke, or cuts it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
 
 from ..document import building, layers
 from ..document.inputs import InputError, Inputs
@@ -15,19 +15,22 @@ from ..document.pixels import Picture, fill
 from ..document.timing import krita_call
 from ..engine.later import after
 from ..i18n import tr
-from ..qt import QtCore, Signal
+from ..qt import QtCore, QtGui, Signal
 from .colouring import Colouring, Order
 
-DELAY = 15
+if TYPE_CHECKING:
+    from krita import Document, Node
+
+CHECK_DELAY_MS = 15
 """Milliseconds after a sign until the pixels are looked at; signs come in twos."""
-AGAIN = 60
+RECHECK_DELAY_MS = 60
 """Milliseconds until they are looked at again when nothing has changed, or a stroke is under way."""
-LOOKS = 4
+MAX_RECHECKS = 4
 """How often they are: the pixels of an undo come later than its sign."""
-PAINTED = 30
+PREVIEW_PAINT_MS = 30
 """Milliseconds until the docker has painted a preview; a layer can wait for that, not the other way round."""
 
-Collect = Callable[[Any], Tuple[Inputs, Dict[str, Any]]]
+Collect = Callable[["Document"], Tuple[Inputs, Dict[str, Any]]]
 
 
 class Live(QtCore.QObject):
@@ -39,7 +42,7 @@ class Live(QtCore.QObject):
     layer_lost = Signal()
     """The artist has removed the live layer, so it is not wanted."""
 
-    def __init__(self, colouring: Colouring, collect: Collect, parent: Any = None) -> None:
+    def __init__(self, colouring: Colouring, collect: Collect, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
         self.on = False
         self.layer_wanted = False
@@ -47,7 +50,7 @@ class Live(QtCore.QObject):
         self._delay = QtCore.QTimer(self)
         self._delay.setSingleShot(True)
         self._delay.timeout.connect(self._look)
-        self._looks = 0
+        self._rechecks = 0
         self._seen: dict[str, Any] = {}
         self._hashing = False
         self._again = False
@@ -61,7 +64,7 @@ class Live(QtCore.QObject):
         """Follow from now on; the picture is coloured at once."""
         self.on = True
         self._seen.clear()
-        self.kick()
+        self.schedule_check()
 
     def stop(self) -> None:
         """Off means off: nothing that was begun is shown any more."""
@@ -70,11 +73,11 @@ class Live(QtCore.QObject):
         self._newest = None
         self._colouring.cancel_live()
 
-    def kick(self) -> None:
-        """Something may have changed."""
+    def schedule_check(self) -> None:
+        """Something may have changed: look at the pixels soon."""
         if self.on:
-            self._looks = LOOKS
-            self._delay.start(DELAY)
+            self._rechecks = MAX_RECHECKS
+            self._delay.start(CHECK_DELAY_MS)
 
     # Looking
 
@@ -86,7 +89,7 @@ class Live(QtCore.QObject):
             self._again = True
             return
         if not layers.is_free(document):
-            self._delay.start(AGAIN)
+            self._delay.start(RECHECK_DELAY_MS)
             return
         try:
             inputs, options = self._collect(document)
@@ -109,14 +112,14 @@ class Live(QtCore.QObject):
         state = (digests, places, options)
         if self._seen.get(inputs.document) != state:
             self._seen[inputs.document] = state
-            self._looks = 0
+            self._rechecks = 0
             self._colouring.run_live(inputs, options, digests)
-        elif self._looks > 0:
-            self._looks -= 1
-            self._delay.start(AGAIN)
+        elif self._rechecks > 0:
+            self._rechecks -= 1
+            self._delay.start(RECHECK_DELAY_MS)
         if self._again:
             self._again = False
-            self.kick()
+            self.schedule_check()
 
     def _stumbled(self, failure: Exception) -> None:
         self._hashing = False
@@ -124,7 +127,7 @@ class Live(QtCore.QObject):
 
     # Showing
 
-    def _done(self, order: Order, pictures: dict[str, Picture], seen: Any) -> None:
+    def _done(self, order: Order, pictures: dict[str, Picture], seen: QtGui.QImage) -> None:
         if not self.on:
             return
         self.previewed.emit(seen)
@@ -133,9 +136,9 @@ class Live(QtCore.QObject):
             self._newest = (order, pictures)
             if not waiting:
                 key = order.inputs.document
-                after(self, PAINTED, lambda: self._colouring.patience.when_free(key, self._show))
+                after(self, PREVIEW_PAINT_MS, lambda: self._colouring.writes.when_free(key, self._show))
 
-    def _show(self, document: Any) -> None:
+    def _show(self, document: Document | None) -> None:
         """Put the newest picture into the live layer; rewriting it is no undo step."""
         newest, self._newest = self._newest, None
         if newest is None or not self.on or document is None:
@@ -161,7 +164,7 @@ class Live(QtCore.QObject):
         else:
             self._rewrite(document, node, key, picture)
 
-    def _add(self, document: Any, inputs: Inputs, lineart: Any, picture: Picture) -> None:
+    def _add(self, document: Document, inputs: Inputs, lineart: Node, picture: Picture) -> None:
         where = building.place(lineart, inputs.opaque)
         node = document.createNode(layers.LIVE, "paintlayer")
         fill(node, picture)
@@ -172,7 +175,7 @@ class Live(QtCore.QObject):
         self._made[inputs.document] = layers.ident(node)
         self._shown[inputs.document] = picture
 
-    def _give_way(self, document: Any) -> None:
+    def _give_way(self, document: Document) -> None:
         """Hide a live layer that multiplies with a result; the next one goes inside the result's group."""
         key = layers.document_key(document)
         node = layers.find(document, self._made.get(key, ""))
@@ -182,7 +185,7 @@ class Live(QtCore.QObject):
             del self._made[key]
             self._shown.pop(key, None)
 
-    def _rewrite(self, document: Any, node: Any, key: str, picture: Picture) -> None:
+    def _rewrite(self, document: Document, node: Node, key: str, picture: Picture) -> None:
         before = self._shown.get(key)
         rect = (picture.x, picture.y, picture.width, picture.height)
         if before is not None and (before.x, before.y, before.width, before.height) != rect:

@@ -6,7 +6,7 @@ from typing import Any, Tuple
 
 from ..qt import QtCore, QtGui
 
-GAP = 6
+GAP_PIXELS = 6
 """Pixels between two of them."""
 
 Rect = Tuple[float, float, float, float]
@@ -44,22 +44,22 @@ class Sheet:
 
         def room(columns: int) -> float:
             rows = -(-count // columns)
-            across = (longest - (columns - 1) * GAP) / (columns * width)
-            return min(across, (longest - (rows - 1) * GAP) / (rows * height))
+            across = (longest - (columns - 1) * GAP_PIXELS) / (columns * width)
+            return min(across, (longest - (rows - 1) * GAP_PIXELS) / (rows * height))
 
         self.columns = max(range(1, count + 1), key=room)
         self.scale = min(1.0, room(self.columns))
-        self.lines: Any = None
+        self.lines: QtGui.QImage | None = None
         """A QImage of the lineart, as large as one picture; multiplied over what has no lines yet."""
         self._wide, self._high = max(1, round(width * self.scale)), max(1, round(height * self.scale))
-        wide = self.columns * (self._wide + GAP) - GAP
-        high = -(-count // self.columns) * (self._high + GAP) - GAP
+        wide = self.columns * (self._wide + GAP_PIXELS) - GAP_PIXELS
+        high = -(-count // self.columns) * (self._high + GAP_PIXELS) - GAP_PIXELS
         self.image = QtGui.QImage(wide, high, QtGui.QImage.Format.Format_ARGB32_Premultiplied)
         self.image.fill(QtCore.Qt.GlobalColor.transparent)
         for place in range(count):
             self.draw(place, None)
 
-    def draw(self, place: int, image: Any, rect: Rect | None = None) -> None:
+    def draw(self, place: int, image: QtGui.QImage | None, rect: Rect | None = None) -> None:
         """Show a picture of a variation.
 
         Args:
@@ -70,7 +70,7 @@ class Sheet:
         """
         row, column = divmod(place, self.columns)
         painter = QtGui.QPainter(self.image)
-        painter.translate(column * (self._wide + GAP), row * (self._high + GAP))
+        painter.translate(column * (self._wide + GAP_PIXELS), row * (self._high + GAP_PIXELS))
         whole = QtCore.QRectF(0, 0, self._wide, self._high)
         painter.fillRect(whole, QtCore.Qt.GlobalColor.white)
         painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from krita import Krita
+from krita import Document, Krita
 
 PRESETS = ("b) Basic-5 Size", "b) Basic-5 Size Opacity", "b) Basic-1")
-SHARE = 1 / 90
+WIDTH_SHARE = 1 / 90
 """Width of the brush as a share of the image's shorter side."""
-LEAST, MOST = 6.0, 80.0
+MIN_WIDTH, MAX_WIDTH = 6.0, 80.0
 """Pixels."""
 
 
-def ready_for_hints(document: Any) -> None:
+def ready_for_hints(document: Document) -> None:
     """Choose the brush tool, a plain round preset, and painting rather than erasing."""
     app = Krita.instance()
     tool = app.action("KritaShape/KisToolBrush")
@@ -27,7 +25,7 @@ def ready_for_hints(document: Any) -> None:
     known = next((presets[name] for name in PRESETS if name in presets), None)
     if known is not None:
         view.setCurrentBrushPreset(known)
-    view.setBrushSize(min(MOST, max(LEAST, min(document.width(), document.height()) * SHARE)))
+    view.setBrushSize(min(MAX_WIDTH, max(MIN_WIDTH, min(document.width(), document.height()) * WIDTH_SHARE)))
     view.setCurrentBlendingMode("normal")
     view.setPaintingOpacity(1.0)
     view.setPaintingFlow(1.0)

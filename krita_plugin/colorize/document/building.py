@@ -10,15 +10,15 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from krita import Krita
+from krita import Document, Krita, Node
 
+from ..qt import not_none
 from . import layers
 from .pixels import SRGB, Picture, is_plain
 from .timing import krita_call
 
-STRIP = 8 * 1024 * 1024
+MAX_STRIP_BYTES = 8 * 1024 * 1024
 """Bytes given to Krita at a time, so that its window never waits long."""
 
 
@@ -32,24 +32,24 @@ class Place:
         multiply: it lies over an opaque lineart and must let its lines through.
     """
 
-    parent: Any
-    above: Any
+    parent: Node
+    above: Node | None
     multiply: bool
 
 
-def hides(lineart: Any, opaque: bool) -> bool:
+def hides(lineart: Node, opaque: bool) -> bool:
     """Whether nothing can be seen under the lineart."""
     return opaque and lineart.blendingMode() in ("normal", "copy")
 
 
-def place(lineart: Any, opaque: bool) -> Place:
+def place(lineart: Node, opaque: bool) -> Place:
     """Find the place of a result: right under the lineart, or over it where nothing could be seen under it.
 
     Args:
         lineart: its layer.
         opaque: its paper is not transparent.
     """
-    parent = lineart.parentNode()
+    parent = not_none(lineart.parentNode())
     children = parent.childNodes()
     at = [layers.ident(c) for c in children].index(layers.ident(lineart))
     if at > 0 and not hides(lineart, opaque):
@@ -66,13 +66,13 @@ def place(lineart: Any, opaque: bool) -> Place:
     return Place(parent, children[at], True)
 
 
-def _under_live(nodes: list[Any]) -> Any:
+def _under_live(nodes: list[Node]) -> Node:
     """The topmost layer but the live one, which is to stay over all results."""
     return next((n for n in reversed(nodes) if n.name() != layers.LIVE), nodes[-1])
 
 
 @contextlib.contextmanager
-def scratch(document: Any) -> Iterator[Any]:
+def scratch(document: Document) -> Iterator[Document]:
     """A hidden document of the same size and colours; what is cloned out of it lives on."""
     with krita_call("scratch"):
         aside = Krita.instance().createDocument(
@@ -93,8 +93,8 @@ def scratch(document: Any) -> Iterator[Any]:
             aside.close()
 
 
-def result_steps(document: Any, pictures: dict[str, Picture], where: Place, name: str) -> Iterator[Any]:
-    """Build a result; yields None between the steps, so that Krita can breathe, and at last the finished node.
+def result_steps(document: Document, pictures: dict[str, Picture], where: Place, name: str) -> Iterator[Node | None]:
+    """Build a result; yields None between the steps, so that events are handled, and at last the finished node.
 
     Args:
         document: it will go to.
@@ -106,13 +106,13 @@ def result_steps(document: Any, pictures: dict[str, Picture], where: Place, name
     titles = {"flats": layers.FLATS, "shading": layers.SHADING, "colour": name if single else layers.COLOUR}
     with scratch(document) as aside:
         yield None
-        parent: Any = None
+        parent: Node | None = None
         # What multiplies is a group also for one layer: later results go inside.
         if not single:
             with krita_call("add layer"):
                 # Where it is part of no image its picture is not made up, and would be missing in the artist's.
                 parent = aside.createGroupLayer(name)
-                aside.rootNode().addChildNode(parent, None)
+                layers.root(aside).addChildNode(parent, None)
             yield None
         top = parent
         for role in ("flats", "shading", "colour"):
@@ -130,6 +130,7 @@ def result_steps(document: Any, pictures: dict[str, Picture], where: Place, name
                 with krita_call("add layer"):
                     parent.addChildNode(node, None)
                 yield None
+        top = not_none(top)
         top.setLocked(True)
         if where.multiply:
             top.setBlendingMode("multiply")
@@ -140,13 +141,13 @@ def result_steps(document: Any, pictures: dict[str, Picture], where: Place, name
     yield top
 
 
-def _fill_steps(node: Any, picture: Picture) -> Iterator[None]:
+def _fill_steps(node: Node, picture: Picture) -> Iterator[None]:
     """Put pixels into a layer of a hidden document, a strip at a time."""
     kind = (node.colorModel(), node.colorDepth(), node.colorProfile())
     plain = is_plain(node)
     if not plain:
         node.setColorSpace("RGBA", "U8", SRGB)
-    rows = max(1, STRIP // (4 * picture.width))
+    rows = max(1, MAX_STRIP_BYTES // (4 * picture.width))
     for top in range(0, picture.height, rows):
         height = min(rows, picture.height - top)
         part = bytes(picture.view[top * picture.width * 4 : (top + height) * picture.width * 4])
@@ -159,7 +160,7 @@ def _fill_steps(node: Any, picture: Picture) -> Iterator[None]:
         yield None
 
 
-def layer_of(path: Path, document: Any, name: str, where: Place) -> Any:
+def layer_of(path: Path, document: Document, name: str, where: Place) -> Node | None:
     """The only layer of a Krita file, in the colours of a document; None where Krita cannot read it."""
     app = Krita.instance()
     before = app.batchmode()
@@ -185,7 +186,7 @@ def layer_of(path: Path, document: Any, name: str, where: Place) -> Any:
             top = node
             if where.multiply:
                 top = opened.createGroupLayer(name)
-                opened.rootNode().addChildNode(top, None)
+                layers.root(opened).addChildNode(top, None)
                 top.addChildNode(node.clone(), None)
                 top.setBlendingMode("multiply")
                 top.setLocked(True)
@@ -197,11 +198,11 @@ def layer_of(path: Path, document: Any, name: str, where: Place) -> Any:
             opened.close()
 
 
-def colouring_set(document: Any, name: str) -> Any:
+def colouring_set(document: Document, name: str) -> Node:
     """A group of that name with an empty hint layer over a mask layer that tints a little."""
     with scratch(document) as aside:
         group = aside.createGroupLayer(name)
-        aside.rootNode().addChildNode(group, None)
+        layers.root(aside).addChildNode(group, None)
         mask = aside.createNode(layers.MASK, "paintlayer")
         # Strokes on it should not hide the drawing.
         mask.setOpacity(110)
@@ -210,14 +211,14 @@ def colouring_set(document: Any, name: str) -> Any:
         return group.clone()
 
 
-def child(group: Any, name: str) -> Any:
+def child(group: Node, name: str) -> Node | None:
     """The layer of a name in a group."""
     return next((n for n in group.childNodes() if n.name() == name), None)
 
 
-def free_name(document: Any, name: str) -> str:
+def free_name(document: Document, name: str) -> str:
     """The name with the lowest number that no layer has yet."""
-    taken = {str(node.name()) for node, _ in layers.walk(document.rootNode())}
+    taken = {str(node.name()) for node, _ in layers.walk(layers.root(document))}
     number, found = 1, name
     while found in taken:
         number += 1

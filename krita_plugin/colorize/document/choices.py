@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Dict
 
 from ..qt import QtCore
 from . import layers
+
+if TYPE_CHECKING:
+    from krita import Document, Node
 
 ROLES = ("lineart", "hints", "mask", "context")
 NONE, SELECTION, BELOW = "", "selection", "below"
 WORDS = {"lineart": (NONE,), "hints": (NONE,), "mask": (NONE, SELECTION), "context": (NONE, BELOW)}
 """What may be chosen beside a layer."""
 ANNOTATION = "colorize"
-LONGEST = 10000
+MAX_ANNOTATION_BYTES = 10000
 LINEART_NAMES = (
     "lineart",
     "line art",
@@ -37,7 +40,7 @@ class Choices:
     def __init__(self) -> None:
         self._known: dict[str, Chosen] = {}
 
-    def of(self, document: Any) -> Chosen:
+    def of(self, document: Document) -> Chosen:
         """Value by role, for all roles.
 
         A layer that is not there (any more) counts as none, but is not forgotten: undo may bring it back.
@@ -50,7 +53,7 @@ class Choices:
         chosen = {role: _valid(role, kept[role], nodes) for role in ROLES if role in kept}
         return {**_guess(nodes, chosen), **chosen}
 
-    def choose(self, document: Any, values: Chosen) -> None:
+    def choose(self, document: Document, values: Chosen) -> None:
         """Remember what the artist chose."""
         kept = self._known.setdefault(layers.document_key(document), _saved(document))
         kept.update({role: value for role, value in values.items() if role in ROLES})
@@ -64,11 +67,11 @@ class Choices:
         self._known = {key: kept for key, kept in self._known.items() if key in open_keys}
 
 
-def _saved(document: Any) -> Chosen:
+def _saved(document: Document) -> Chosen:
     if ANNOTATION not in document.annotationTypes():
         return {}
     try:
-        values = json.loads(bytes(document.annotation(ANNOTATION))[:LONGEST].decode("utf-8"))
+        values = json.loads(document.annotation(ANNOTATION).data()[:MAX_ANNOTATION_BYTES].decode("utf-8"))
     except (ValueError, RecursionError):
         return {}
     if not isinstance(values, dict):
@@ -76,11 +79,11 @@ def _saved(document: Any) -> Chosen:
     return {role: value for role, value in values.items() if role in ROLES and isinstance(value, str)}
 
 
-def _valid(role: str, value: str, nodes: dict[str, Any]) -> str:
+def _valid(role: str, value: str, nodes: dict[str, Node]) -> str:
     return value if value in WORDS[role] or value in nodes else NONE
 
 
-def _guess(nodes: dict[str, Any], chosen: Chosen) -> Chosen:
+def _guess(nodes: dict[str, Node], chosen: Chosen) -> Chosen:
     """What the artist probably means."""
     by_name: dict[str, list[str]] = {}
     for uid, node in nodes.items():
@@ -100,10 +103,10 @@ def _guess(nodes: dict[str, Any], chosen: Chosen) -> Chosen:
     return guess
 
 
-def _may_be_lineart(node: Any) -> bool:
+def _may_be_lineart(node: Node) -> bool:
     return node.type() in ("paintlayer", "vectorlayer", "filelayer", "clonelayer") and not _in_result(node)
 
 
-def _in_result(node: Any) -> bool:
+def _in_result(node: Node) -> bool:
     parent = node.parentNode()
     return layers.is_result(node) or (parent is not None and layers.is_result(parent))

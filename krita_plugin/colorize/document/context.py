@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import building, layers
 from .pixels import Picture, canvas, is_plain_paper, read, read_image
 from .timing import krita_call
 
+if TYPE_CHECKING:
+    from krita import Document, Node
 
-def picture_so_far(document: Any, lineart: Any, opaque: bool, leave_out: set[str]) -> Picture | None:
+
+def picture_so_far(document: Document, lineart: Node, opaque: bool, leave_out: set[str]) -> Picture | None:
     """What can be seen under the lineart, with its lines; None where nothing is painted yet.
 
     Under a lineart that hides everything nothing counts, but whatever is painted over it does. A plain background
@@ -33,16 +36,16 @@ def picture_so_far(document: Any, lineart: Any, opaque: bool, leave_out: set[str
                 if layers.is_result(node):
                     # Multiply was for the lines of the lineart under it.
                     copy.setBlendingMode("normal")
-                aside.rootNode().addChildNode(copy, None)
+                layers.root(aside).addChildNode(copy, None)
             aside.refreshProjection()
         return read_image(aside)
 
 
-def _painted(document: Any, lineart: Any, hidden: bool, leave_out: set[str]) -> list[Any]:
+def _painted(document: Document, lineart: Node, hidden: bool, leave_out: set[str]) -> list[Node]:
     """Visible layers that make up the picture, the lowest first."""
-    below: list[Any] = []
-    above: list[Any] = []
-    _walk(document.rootNode(), layers.ident(lineart), leave_out, below, above)
+    below: list[Node] = []
+    above: list[Node] = []
+    _walk(layers.root(document), layers.ident(lineart), leave_out, below, above)
     if hidden:
         return above
     found = below + [node for node in above if layers.is_result(node)]
@@ -51,7 +54,7 @@ def _painted(document: Any, lineart: Any, hidden: bool, leave_out: set[str]) -> 
     return found
 
 
-def _walk(group: Any, line: str, leave_out: set[str], below: list[Any], above: list[Any]) -> None:
+def _walk(group: Node, line: str, leave_out: set[str], below: list[Node], above: list[Node]) -> None:
     """Sort the layers of a group by where they lie, seen from the lineart."""
     found = below
     for node in group.childNodes():
@@ -73,7 +76,7 @@ def _walk(group: Any, line: str, leave_out: set[str], below: list[Any], above: l
             found.append(node)
 
 
-def _is_paper(document: Any, node: Any) -> bool:
+def _is_paper(document: Document, node: Node) -> bool:
     bounds = node.bounds()
     if bounds.width() < document.width() or bounds.height() < document.height():
         return bool(bounds.width() == 0 or bounds.height() == 0)

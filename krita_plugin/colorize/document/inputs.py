@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Mendable
 from ..i18n import tr
@@ -11,6 +11,9 @@ from . import layers
 from .choices import BELOW, NONE, SELECTION, Chosen
 from .context import picture_so_far
 from .pixels import Picture, bench, canvas, is_opaque, is_plain, painted, read, read_coverage, read_selection
+
+if TYPE_CHECKING:
+    from krita import Document, Node
 
 SMALLEST, LARGEST = 8, 120_000_000
 """Pixels of the shorter side, and of the whole image, that the engine takes."""
@@ -40,7 +43,7 @@ class Inputs:
     pictures: dict[str, Picture]
 
 
-def collect(document: Any, chosen: Chosen, model: dict[str, Any], go_on: bool = False) -> Inputs:
+def collect(document: Document, chosen: Chosen, model: dict[str, Any], go_on: bool = False) -> Inputs:
     """Read the layers.
 
     Args:
@@ -58,7 +61,7 @@ def collect(document: Any, chosen: Chosen, model: dict[str, Any], go_on: bool = 
         return _collect(document, chosen, model, go_on)
 
 
-def _collect(document: Any, chosen: Chosen, model: dict[str, Any], go_on: bool) -> Inputs:
+def _collect(document: Document, chosen: Chosen, model: dict[str, Any], go_on: bool) -> Inputs:
     width, height = document.width(), document.height()
     _check_size(width, height)
     lineart = _lineart(document, chosen)
@@ -98,7 +101,7 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _lineart(document: Any, chosen: Chosen) -> Any:
+def _lineart(document: Document, chosen: Chosen) -> Node:
     lineart = layers.find(document, chosen["lineart"])
     if lineart is None:
         raise InputError(tr("No lineart is chosen."), tr("Choose the layer with your lines under Layers."))
@@ -110,10 +113,10 @@ def _lineart(document: Any, chosen: Chosen) -> Any:
     return lineart
 
 
-def _hints(document: Any, chosen: Chosen) -> Picture | None:
+def _hints(document: Document, chosen: Chosen) -> Picture | None:
     node = layers.find(document, chosen["hints"])
     rect = painted(node, document) if node is not None else None
-    if rect is None:
+    if node is None or rect is None:
         return None
     hints = read(node, rect)
     if hints.empty:
@@ -126,7 +129,7 @@ def _hints(document: Any, chosen: Chosen) -> Picture | None:
     return hints
 
 
-def _mask(document: Any, chosen: Chosen, go_on: bool) -> Picture | None:
+def _mask(document: Document, chosen: Chosen, go_on: bool) -> Picture | None:
     found = None
     node = layers.find(document, chosen["mask"]) if chosen["mask"] != SELECTION else None
     if node is not None:
@@ -143,7 +146,7 @@ def _mask(document: Any, chosen: Chosen, go_on: bool) -> Picture | None:
     return found
 
 
-def _context(document: Any, lineart: Any, opaque: bool, chosen: Chosen, go_on: bool) -> Picture | None:
+def _context(document: Document, lineart: Node, opaque: bool, chosen: Chosen, go_on: bool) -> Picture | None:
     if go_on or chosen["context"] == BELOW:
         apart = {chosen[role] for role in ("hints", "mask")}
         return picture_so_far(document, lineart, opaque, apart)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Tuple
 
-from krita import Krita
+from krita import Document, Krita, Node, Selection
 
 from ..qt import QtCore, QtGui
 from .timing import krita_call
@@ -20,7 +20,7 @@ BUILT_IN = (SRGB, "sRGB built-in")
 COVERAGE_MASKS = ("selectionmask", "transparencymask", "filtermask", "transformmask", "colorizemask")
 """Node types whose pixels are one byte each."""
 
-PIECE = 1 << 18
+PIECE_BYTES = 1 << 18
 """Bytes looked at together."""
 
 Rect = Tuple[int, int, int, int]
@@ -52,7 +52,7 @@ class Picture:
     @property
     def empty(self) -> bool:
         """Whether it paints nothing at all."""
-        view, step = self.view, PIECE
+        view, step = self.view, PIECE_BYTES
         blank = bytes(step)
         for start in range(0, len(view), step):
             piece = bytes(view[start : start + step])
@@ -61,9 +61,9 @@ class Picture:
                 return False
         return True
 
-    def image(self) -> Any:
+    def image(self) -> QtGui.QImage:
         """A QImage that looks at the same memory; it must not outlive this picture. BGRA8 only."""
-        return QtGui.QImage(self.view, self.width, self.height, self.width * 4, QtGui.QImage.Format.Format_ARGB32)
+        return QtGui.QImage(self.view, self.width, self.height, self.width * 4, QtGui.QImage.Format.Format_ARGB32)  # type: ignore[call-overload, no-any-return]  # any buffer
 
 
 def alpha_bytes(bgra: memoryview) -> bytes:
@@ -71,17 +71,17 @@ def alpha_bytes(bgra: memoryview) -> bytes:
     return bytes(bgra[3::4])
 
 
-def canvas(document: Any) -> Rect:
+def canvas(document: Document) -> Rect:
     """The image's rectangle."""
     return (0, 0, document.width(), document.height())
 
 
-def painted(node: Any, document: Any) -> Rect | None:
+def painted(node: Node, document: Document) -> Rect | None:
     """The part of the canvas a layer may paint on; None where it paints nothing there."""
     return _on_canvas(node.bounds(), document)
 
 
-def _on_canvas(bounds: Any, document: Any) -> Rect | None:
+def _on_canvas(bounds: QtCore.QRect | Selection, document: Document) -> Rect | None:
     """The part on the canvas of anything that has x, y, width and height."""
     left, top = max(0, bounds.x()), max(0, bounds.y())
     right = min(document.width(), bounds.x() + bounds.width())
@@ -89,16 +89,16 @@ def _on_canvas(bounds: Any, document: Any) -> Rect | None:
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def is_plain(node: Any) -> bool:
+def is_plain(node: Node | Document) -> bool:
     """Whether the pixels of a layer or a document are such as the engine takes."""
     return bool(node.colorModel() == "RGBA" and node.colorDepth() == "U8" and node.colorProfile() in BUILT_IN)
 
 
-_benches: list[Any] = []
+_benches: list[Document] = []
 
 
 @contextlib.contextmanager
-def bench() -> Iterator[Any]:
+def bench() -> Iterator[Document]:
     """A hidden document for conversions: in the artist's own they would be steps to undo. One inside another is shared.
 
     It must not outlive the operation: Krita crashes at its end if one is left.
@@ -117,7 +117,7 @@ def bench() -> Iterator[Any]:
         document.close()
 
 
-def to_srgb(raw: Any, kind: tuple[str, str, str], rect: Rect) -> Any:
+def to_srgb(raw: QtCore.QByteArray, kind: tuple[str, str, str], rect: Rect) -> QtCore.QByteArray:
     """Raw pixels of a colour space (model, depth, profile) as BGRA8, by a layer that belongs to no image."""
     x, y, w, h = rect
     with krita_call("convert"), bench() as document:
@@ -128,28 +128,28 @@ def to_srgb(raw: Any, kind: tuple[str, str, str], rect: Rect) -> Any:
         return aside.pixelData(x, y, w, h)
 
 
-def picture_of(raw: Any, owner: Any, rect: Rect) -> Picture:
+def picture_of(raw: QtCore.QByteArray, owner: Node | Document, rect: Rect) -> Picture:
     """Raw pixels of a layer or a document, whatever its colours, as the engine takes them."""
     if not is_plain(owner):
         raw = to_srgb(raw, (owner.colorModel(), owner.colorDepth(), owner.colorProfile()), rect)
     return Picture(raw, *rect)
 
 
-def read(node: Any, rect: Rect) -> Picture:
+def read(node: Node, rect: Rect) -> Picture:
     """What a layer looks like by itself: with its masks and children, without its own opacity and visibility."""
     with krita_call("read"):
         raw = node.projectionPixelData(*rect)
     return picture_of(raw, node, rect)
 
 
-def read_image(document: Any) -> Picture:
+def read_image(document: Document) -> Picture:
     """The image as it is shown."""
     with krita_call("read image"):
         raw = document.pixelData(*canvas(document))
     return picture_of(raw, document, canvas(document))
 
 
-def read_coverage(document: Any, node: Any) -> Picture | None:
+def read_coverage(document: Document, node: Node) -> Picture | None:
     """Where a layer (whatever its colours) or a mask covers the image, one byte a pixel; None where nowhere."""
     rect = painted(node, document)
     if rect is None:
@@ -163,11 +163,11 @@ def read_coverage(document: Any, node: Any) -> Picture | None:
     return None if found.empty else found
 
 
-def read_selection(document: Any) -> Picture | None:
+def read_selection(document: Document) -> Picture | None:
     """The selection, one byte a pixel; None where there is none or it lies outside the image."""
     selection = document.selection()
     rect = _on_canvas(selection, document) if selection is not None else None
-    if rect is None:
+    if selection is None or rect is None:
         return None
     with krita_call("read"):
         data = selection.pixelData(*rect)
@@ -175,7 +175,7 @@ def read_selection(document: Any) -> Picture | None:
     return None if found.empty else found
 
 
-def fill(node: Any, picture: Picture) -> None:
+def fill(node: Node, picture: Picture) -> None:
     """Put pixels into a layer of any colour space. Only for layers of the plugin's own: there is no undo for it."""
     kind = (node.colorModel(), node.colorDepth(), node.colorProfile())
     rect = (picture.x, picture.y, picture.width, picture.height)

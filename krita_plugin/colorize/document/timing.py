@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Deque, Tuple
 
-KEPT = 4096
-intervals: Deque[Tuple[str, float, float]] = deque(maxlen=KEPT)
+MAX_KEPT_CALLS = 4096
+intervals: Deque[Tuple[str, float, float]] = deque(maxlen=MAX_KEPT_CALLS)
 """Name, start and end (``time.perf_counter``) of the last calls."""
 
 

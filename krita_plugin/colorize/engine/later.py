@@ -10,7 +10,7 @@ from typing import Any
 from ..qt import QtCore
 
 
-def after(owner: Any, milliseconds: int, call: Callable[[], None]) -> None:
+def after(owner: QtCore.QObject, milliseconds: int, call: Callable[[], None]) -> None:
     """Have something called once, after a time; never where its owner is deleted before.
 
     ``QTimer.singleShot`` sees to that only for a method of a QObject, not for any other function that uses one.
@@ -30,18 +30,18 @@ def after(owner: Any, milliseconds: int, call: Callable[[], None]) -> None:
 class Later(QtCore.QObject):
     """A queue of calls."""
 
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
         self._calls: deque[tuple[Any, ...]] = deque()
-        self._kick = QtCore.QTimer(self)
-        self._kick.setSingleShot(True)
-        self._kick.setInterval(0)
-        self._kick.timeout.connect(self.run)
+        self._timer = QtCore.QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self.run)
 
     def put(self, call: Callable[..., None], *arguments: Any) -> None:
         """Have something called when the event loop comes to it."""
         self._calls.append((call, *arguments))
-        self._kick.start()
+        self._timer.start()
 
     def run(self) -> None:
         """Make the calls that wait; only to be called from the event loop."""
@@ -49,7 +49,7 @@ class Later(QtCore.QObject):
             call, *arguments = self._calls.popleft()
             if self._calls:
                 # Should this one open a dialog with a loop of its own, the others come from there.
-                self._kick.start()
+                self._timer.start()
             try:
                 call(*arguments)
             except Exception:
@@ -59,4 +59,4 @@ class Later(QtCore.QObject):
     def close(self) -> None:
         """Forget the calls that wait."""
         self._calls.clear()
-        self._kick.stop()
+        self._timer.stop()

@@ -107,20 +107,20 @@ class EngineProcess:
     @property
     def adopted(self) -> bool:
         """Whether it ended because another engine serves already."""
-        return self.code == 0 and _said(self.last_words()).get("adopted") is True
+        return self.code == 0 and _said(self.last_output()).get("adopted") is True
 
     @property
     def serves(self) -> bool:
         """Whether it has become the engine, rather than finding out that there is one."""
-        return not self.ended() and _said(self.last_words()).get("adopted") is False
+        return not self.ended() and _said(self.last_output()).get("adopted") is False
 
     def why(self) -> tuple[str, str]:
         """Cause and remedy, one line each, once it is over."""
         if self._failure is not None:
             return explain_failure(self._failure, self.command[0])
-        return explain_end(self.code or 0, self.last_words(), self.command)
+        return explain_end(self.code or 0, self.last_output(), self.command)
 
-    def last_words(self, count: int = 12) -> list[str]:
+    def last_output(self, count: int = 12) -> list[str]:
         """The last lines it printed."""
         if self._log is None:
             return []
@@ -246,7 +246,7 @@ def explain_failure(error: Exception, program: str) -> tuple[str, str]:
 
 
 def explain_end(code: int, lines: list[str], command: list[str]) -> tuple[str, str]:
-    """Cause and remedy of an engine that has ended, from its exit code and its last words."""
+    """Cause and remedy of an engine that has ended, from its exit code and its last output."""
     again = tr("start it again; if it happens again, copy the report and send it to us")
     install = tr("run colorize-install again, or choose the engine's Python in the menu of the docker")
     said = _said(lines)

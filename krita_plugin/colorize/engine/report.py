@@ -33,7 +33,7 @@ def compose(
     engine_version: str = "",
     engine_status: dict[str, Any] | None = None,
     models: list[dict[str, Any]] | None = None,
-    last_words: list[str] | None = None,
+    last_output: list[str] | None = None,
     last_error: str = "",
 ) -> str:
     """Write the report.
@@ -47,7 +47,7 @@ def compose(
         engine_version: release of the engine, as far as known.
         engine_status: body of the engine's newest ``status``.
         models: descriptors.
-        last_words: what the engine's start printed last.
+        last_output: what the engine's start printed last.
         last_error: the engine's own words of the newest failed job.
     """
     known = engine_status or {}
@@ -72,7 +72,7 @@ def compose(
         lines.append(f"error     {last_error}")
     shown = {k: v for k, v in known.items() if not _SECRET.search(k)}
     lines += _section("Engine status", [f"{k}: {json.dumps(v, default=str)}" for k, v in shown.items()])
-    lines += _section("Last words of the engine's start", last_words or [])
+    lines += _section("Last words of the engine's start", last_output or [])
     lines += _section("Engine log", _tail(str(known.get("log") or "")))
     return _without_name("\n".join(lines)) + "\n"
 

@@ -1,6 +1,6 @@
 """The engine as the docker sees it: one status, jobs that end exactly once, and models; nothing here waits.
 
-It knows no Krita and no widgets; ``keeper`` sees to it that there is an engine.
+It knows no Krita and no widgets; ``supervisor`` sees to it that there is an engine.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .jobs import Job, Pace
 from .later import Later
 from .outcome import Outcome, Status
 from .setup import Setup, data_folder
-from .supervisor import Keeper
+from .supervisor import Supervisor
 
 __all__ = ["Outcome", "Session", "Status"]
 
-TICK = 250
+POLL_INTERVAL_MS = 250
 """Milliseconds between looks at what does not report by itself; only while something is awaited."""
-CANCEL_WAIT = 1.2
+CANCEL_TIMEOUT = 1.2
 """Seconds after which a job counts as cancelled although the engine has not said so."""
 
 
@@ -37,19 +37,23 @@ class Session(QtCore.QObject):
     models_changed = Signal()
 
     def __init__(
-        self, wire: Any, read_setup: Callable[[], Setup], parent: Any = None, log_folder: Path | None = None
+        self,
+        protocol: Any,
+        read_setup: Callable[[], Setup],
+        parent: QtCore.QObject | None = None,
+        log_folder: Path | None = None,
     ) -> None:
         """Start nothing.
 
         Args:
-            wire: the module that ``bundled.load`` gives.
+            protocol: the module that ``bundled.load`` gives.
             read_setup: asked at every start how to start the engine; may raise SetupError.
             parent: QObject that owns this one.
             log_folder: where the output of the engine's start is kept; beside the plugin by default.
         """
         super().__init__(parent)
-        self._protocol: int = wire.PROTOCOL
-        self._keeper = Keeper(wire, read_setup, data_folder() if log_folder is None else log_folder, self)
+        self._protocol_version: int = protocol.PROTOCOL
+        self._supervisor = Supervisor(protocol, read_setup, data_folder() if log_folder is None else log_folder, self)
         self._jobs: dict[str, Job] = {}
         self._requests: dict[str, str] = {}
         self._pace = Pace()
@@ -58,11 +62,11 @@ class Session(QtCore.QObject):
         self._device = self._last_error = ""
         self._engine_status: dict[str, Any] = {}
         self._status = Status("off")
-        self._notifier: Any = None
+        self._notifier: QtCore.QSocketNotifier | None = None
         self._closed = False
-        self._tick = QtCore.QTimer(self)
-        self._tick.setInterval(TICK)
-        self._tick.timeout.connect(self._look)
+        self._poll_timer = QtCore.QTimer(self)
+        self._poll_timer.setInterval(POLL_INTERVAL_MS)
+        self._poll_timer.timeout.connect(self._look)
         self._later = Later(self)
 
     @property
@@ -78,7 +82,7 @@ class Session(QtCore.QObject):
     @property
     def engine_pid(self) -> int:
         """Number of the engine's process; 0 while unknown."""
-        return self._keeper.pid
+        return self._supervisor.pid
 
     # ---- for the docker
 
@@ -86,23 +90,23 @@ class Session(QtCore.QObject):
         """Adopt an engine that runs, else start one; nothing where there is a good one or one is on its way."""
         if self._closed:
             return
-        if self._keeper.phase == supervisor.UP and self._trouble is not None:
+        if self._supervisor.phase == supervisor.UP and self._trouble is not None:
             self._end_all("stopped")
-            self._keeper.restart()
+            self._supervisor.restart()
         else:
-            self._keeper.start()
+            self._supervisor.start()
         self._refresh()
 
     def prepare(self, model: str) -> None:
         """Have a model ready for a picture that was opened, as far as there is an engine; nothing where it is."""
-        if model and self._keeper.ready:
-            self._keeper.client.submit("load", {"model": model}, control=True)
+        if model and self._supervisor.ready:
+            self._supervisor.client.submit("load", {"model": model}, control=True)
 
     def stop(self) -> None:
         """End the engine, for all its clients; open jobs end with an error."""
         if not self._closed:
             self._end_all("stopped")
-            self._keeper.stop()
+            self._supervisor.stop()
             self._refresh()
 
     def close(self) -> None:
@@ -113,9 +117,9 @@ class Session(QtCore.QObject):
         if self._closed:
             return
         self._closed = True
-        self._tick.stop()
+        self._poll_timer.stop()
         self._later.close()
-        self._keeper.close()
+        self._supervisor.close()
         self._jobs.clear()
 
     def colorize(
@@ -130,7 +134,7 @@ class Session(QtCore.QObject):
 
         Args:
             body: as in the protocol.
-            buffers: of ``wire.Buffer``; leave their pixels unchanged until the end.
+            buffers: of ``protocol.Buffer``; leave their pixels unchanged until the end.
             on_end: called once, later, with the outcome.
             on_progress: called with the stage in words, the step that is done and how many there are.
             on_preview: called with body and buffers of a preview.
@@ -142,10 +146,10 @@ class Session(QtCore.QObject):
         if self._closed:
             return job.id
         self._jobs[job.id] = job
-        self._keeper.ensure()
-        if self._keeper.phase == supervisor.FAILED:
-            self.failed("no_engine", self._keeper.cause, self._keeper.remedy)
-        elif self._keeper.phase != supervisor.STOPPING:
+        self._supervisor.ensure()
+        if self._supervisor.phase == supervisor.FAILED:
+            self.failed("no_engine", self._supervisor.cause, self._supervisor.remedy)
+        elif self._supervisor.phase != supervisor.STOPPING:
             self._send(job)
         self._refresh()
         return job.id
@@ -156,8 +160,8 @@ class Session(QtCore.QObject):
         if found is None or found.cancelled >= 0:
             return
         found.cancelled = time.monotonic()
-        if found.sent and self._keeper.client is not None:
-            self._keeper.client.cancel(found.sent)
+        if found.sent and self._supervisor.client is not None:
+            self._supervisor.client.cancel(found.sent)
         else:
             self._end(found, Outcome("cancelled", {"reason": "cancelled"}))
         self._refresh()
@@ -170,18 +174,18 @@ class Session(QtCore.QObject):
         """
         return report.compose(
             about or {},
-            protocol=self._protocol,
+            protocol=self._protocol_version,
             status=self._status,
-            setup=self._keeper.setup,
-            runtime=self._keeper.folder,
-            engine_version=self._keeper.version,
+            setup=self._supervisor.setup,
+            runtime=self._supervisor.folder,
+            engine_version=self._supervisor.version,
             engine_status=self._engine_status,
             models=self._models,
-            last_words=self._keeper.last_words,
+            last_output=self._supervisor.last_output,
             last_error=self._last_error,
         )
 
-    # ---- for the keeper
+    # ---- for the supervisor
 
     def opened(self, client: Any) -> None:
         """Listen to a new client and give it the open jobs."""
@@ -211,38 +215,38 @@ class Session(QtCore.QObject):
     # ---- what the client says
 
     def _read(self, *_: Any) -> None:
-        client = self._keeper.client
+        client = self._supervisor.client
         if client is None:
             return
         for event in client.poll():
-            self._hear(event)
+            self._handle(event)
         self._refresh()
         self._later.run()
 
-    def _hear(self, event: Any) -> None:
+    def _handle(self, event: Any) -> None:
         body = event.message.body if event.message is not None else {}
         job = self._jobs.get(self._requests.get(event.id, ""))
         if event.id and job is not None:
-            self._hear_job(job, event, body)
+            self._handle_job(job, event, body)
         elif event.kind == "state":
-            self._hear_state(event.detail, str(body.get("code", "")), str(body.get("reason", "")))
+            self._handle_state(event.detail, str(body.get("code", "")), str(body.get("reason", "")))
         elif event.kind in ("welcome", "models"):
-            self._hear_models(body)
+            self._handle_models(body)
         elif event.kind == "status":
             self._engine_status = body
         elif event.id:
-            self._keeper.hear_answer(event.id)
+            self._supervisor.on_answer(event.id)
 
-    def _hear_state(self, state: str, code: str, reason: str) -> None:
-        before = self._keeper.phase
-        self._keeper.hear_state(state, code, reason)
-        if self._keeper.phase == supervisor.UP:
+    def _handle_state(self, state: str, code: str, reason: str) -> None:
+        before = self._supervisor.phase
+        self._supervisor.on_client_state(state, code, reason)
+        if self._supervisor.phase == supervisor.UP:
             self._ask("status")
         elif before == supervisor.UP:
             for job in self._jobs.values():
                 job.halt()
 
-    def _hear_models(self, body: dict[str, Any]) -> None:
+    def _handle_models(self, body: dict[str, Any]) -> None:
         found = body.get("models")
         models = [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
         trouble = str(body.get("trouble") or "")
@@ -257,7 +261,7 @@ class Session(QtCore.QObject):
             self._models = models
             self.models_changed.emit()
 
-    def _hear_job(self, job: Job, event: Any, body: dict[str, Any]) -> None:
+    def _handle_job(self, job: Job, event: Any, body: dict[str, Any]) -> None:
         if event.kind == "progress":
             job.progress(str(body.get("stage", "")), body.get("step"), body.get("total"))
             if job.on_progress is not None:
@@ -275,9 +279,9 @@ class Session(QtCore.QObject):
         elif event.kind == "cancelled":
             self._end(job, Outcome("cancelled", body))
         elif event.kind == "error":
-            self._hear_error(job, body)
+            self._handle_error(job, body)
 
-    def _hear_error(self, job: Job, body: dict[str, Any]) -> None:
+    def _handle_error(self, job: Job, body: dict[str, Any]) -> None:
         code, message = str(body.get("code", "")), str(body.get("message", ""))
         if job.cancelled >= 0:
             self._end(job, Outcome("cancelled", {"reason": "cancelled"}))
@@ -295,19 +299,19 @@ class Session(QtCore.QObject):
             cause, remedy = self._trouble
         self._end(job, Outcome("error", body, [], cause, remedy, code))
         if code in ("bad_version", "bad_endpoint"):
-            self._keeper.refused(cause, remedy)
+            self._supervisor.refused(cause, remedy)
         elif code == "no_worker":
             self._ask("models")
         self._ask("status")
 
     def _ask(self, what: str) -> None:
-        if self._keeper.ready:
-            self._keeper.client.submit(what, {}, control=True)
+        if self._supervisor.ready:
+            self._supervisor.client.submit(what, {}, control=True)
 
     # ---- jobs
 
     def _send(self, job: Job) -> None:
-        client = self._keeper.client
+        client = self._supervisor.client
         if client is not None and not job.sent and job.id in self._jobs:
             job.sent = client.colorize(job.body, job.buffers)
             self._requests[job.sent] = job.id
@@ -323,8 +327,8 @@ class Session(QtCore.QObject):
         cause, remedy = cause or known[0], remedy or known[1]
         body = {"code": code, "message": cause, "hint": remedy, "retryable": True}
         for job in list(self._jobs.values()):
-            if job.sent and self._keeper.client is not None:
-                self._keeper.client.cancel(job.sent)
+            if job.sent and self._supervisor.client is not None:
+                self._supervisor.client.cancel(job.sent)
             if job.cancelled >= 0:
                 self._end(job, Outcome("cancelled", {"reason": "cancelled"}))
             else:
@@ -335,27 +339,27 @@ class Session(QtCore.QObject):
     def _look(self) -> None:
         now = time.monotonic()
         for job in list(self._jobs.values()):
-            if 0 <= job.cancelled < now - CANCEL_WAIT:
+            if 0 <= job.cancelled < now - CANCEL_TIMEOUT:
                 self._end(job, Outcome("cancelled", {"reason": "cancelled"}))
-        self._keeper.look()
+        self._supervisor.look()
         self._refresh()
 
     def _refresh(self) -> None:
         if self._closed:
             return
-        awaited = self._keeper.waits or bool(self._jobs)
-        if awaited != self._tick.isActive():
-            (self._tick.start if awaited else self._tick.stop)()
+        awaited = self._supervisor.waits or bool(self._jobs)
+        if awaited != self._poll_timer.isActive():
+            (self._poll_timer.start if awaited else self._poll_timer.stop)()
         status = self._compose()
         if status != self._status:
             self._status = status
             self.changed.emit()
 
     def _compose(self) -> Status:
-        phase, queue = self._keeper.phase, len(self._jobs)
+        phase, queue = self._supervisor.phase, len(self._jobs)
         if phase != supervisor.UP:
             state = supervisor.OFF if phase == supervisor.STOPPING else phase
-            return Status(state, self._keeper.cause, self._keeper.remedy, queue=queue)
+            return Status(state, self._supervisor.cause, self._supervisor.remedy, queue=queue)
         if self._trouble is not None:
             return Status("failed", *self._trouble, queue=queue, device=self._device)
         if not queue:

@@ -15,7 +15,7 @@ FORMAT = 1
 MODULE = ["-s", "-m", "engine.cli"]
 SANDBOX = "flatpak-spawn"
 """The one command that is looked up by its name: it leads out of a Flatpak."""
-MAX_FILE = 64 * 1024
+MAX_FILE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _install_again() -> str:
 def _stored(path: Path) -> Setup:
     try:
         with path.open("rb") as f:
-            values: Any = json.loads(f.read(MAX_FILE).decode("utf-8"))
+            values: Any = json.loads(f.read(MAX_FILE_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise SetupError(
             tr("the engine has not been set up for this Krita ({path} is missing)").format(path=path), _install_again()

@@ -17,25 +17,25 @@ from . import words
 from .process import EngineProcess
 from .setup import SANDBOX, Setup, SetupError
 
-ADOPT_WAIT = 2.0
+ADOPT_TIMEOUT = 2.0
 """Seconds that an engine which is there has to answer before another is started, which replaces it if it is dead."""
-FILE_WAIT = 90.0
+CONNECTION_FILE_TIMEOUT = 90.0
 """Seconds until a started engine has said where it is; a cold disk takes long."""
-START_WAIT = 400.0
+START_TIMEOUT = 400.0
 """Seconds for an engine to be ready: it tries three times for two minutes to bring its device process up."""
-ADOPTIONS = 3
+MAX_ADOPTIONS = 3
 """Times in a row that an engine may be said to run and yet not be found."""
-FROZEN = 10.0
+SILENCE_TIMEOUT = 10.0
 """Seconds without a word after which an engine that still runs is replaced."""
-HASTE = 3.0
+MIN_SILENCE_TO_REPLACE = 3.0
 """Seconds of silence after which the artist may have it replaced."""
-SHOWN = 0.7
+RESTART_DELAY = 0.7
 """Seconds that a loss is shown before the engine is started again."""
-MINUTE = 60.0
+LOSS_WINDOW = 60.0
 """Two losses within that time, and it is not started again."""
-PAUSE = 3.0
+RETRY_DELAY = 3.0
 """Seconds in which jobs do not try again what has just failed."""
-GOODBYE = 3.0
+STOP_TIMEOUT = 3.0
 """Seconds that an engine has to end by itself."""
 
 OFF, STARTING, UP, LOST, FAILED, STOPPING = "off", "starting", "up", "lost", "failed", "stopping"
@@ -57,21 +57,21 @@ class Listener(Protocol):
         """Whether a job is open."""
 
 
-class Keeper:
+class Supervisor:
     """The engine's life as this Krita sees it.
 
     Attributes:
         phase: where in it the engine is.
         cause: of the phase, one line, or empty.
         remedy: what to do, one line, or empty.
-        client: of the wire; None where nobody has asked for an engine.
+        client: of the protocol package; None where nobody has asked for an engine.
         setup: how the engine is started, as far as known.
         version: release of the engine that runs or ran.
         pid: number of its process; 0 while unknown.
     """
 
-    def __init__(self, wire: Any, read_setup: Callable[[], Setup], log_folder: Path, listener: Listener) -> None:
-        self._wire, self._read_setup, self._log_folder, self._listener = wire, read_setup, log_folder, listener
+    def __init__(self, protocol: Any, read_setup: Callable[[], Setup], log_folder: Path, listener: Listener) -> None:
+        self._protocol, self._read_setup, self._log_folder, self._listener = protocol, read_setup, log_folder, listener
         self.phase = OFF
         self.cause = self.remedy = ""
         self.client: Any = None
@@ -81,7 +81,7 @@ class Keeper:
         self._path = Path()
         self._process: EngineProcess | None = None
         self.pid = 0
-        self._last_words: list[str] = []
+        self._last_output: list[str] = []
         self._since = self._adopt_until = self._restart_at = self._retry_at = 0.0
         self._launched = self._again = self._asked_to_end = False
         self._adoptions = 0
@@ -104,17 +104,17 @@ class Keeper:
         return self.phase in (STARTING, LOST, STOPPING)
 
     @property
-    def last_words(self) -> list[str]:
+    def last_output(self) -> list[str]:
         """The last lines that the start of the engine printed."""
-        return (self._process.last_words() if self._process is not None else []) or self._last_words
+        return (self._process.last_output() if self._process is not None else []) or self._last_output
 
-    # ---- wishes
+    # ---- requests
 
     def start(self) -> None:
         """The artist wants an engine, whatever happened before."""
         self._losses.clear()
         self._retry_at = 0.0
-        if self.phase == LOST and time.monotonic() - self._since > HASTE:
+        if self.phase == LOST and time.monotonic() - self._since > MIN_SILENCE_TO_REPLACE:
             self._replace()
         else:
             self.ensure()
@@ -138,7 +138,7 @@ class Keeper:
             return
         process = self._process
         if process is not None and process.ended():
-            self._bury()
+            self._discard()
         self._shutdown = self.client.submit("shutdown", {}, control=True) if self.ready else ""
         if process is not None and not self._shutdown:
             (process.kill if self.phase == LOST else process.ask_to_end)()
@@ -155,23 +155,23 @@ class Keeper:
                 answered = any(e.id == request and e.kind == "ok" for e in self.client.wait(0.2))
             if not answered:
                 process.ask_to_end()
-        self._bury()
+        self._discard()
         self._disconnect(0.2)
         self._enter(OFF)
 
-    # ---- news
+    # ---- events
 
-    def hear_state(self, state: str, code: str, reason: str) -> None:
+    def on_client_state(self, state: str, code: str, reason: str) -> None:
         """The client has found the engine ready, or lost it."""
         if self.phase == STOPPING:
             return
         if state == "ready":
-            found = self._wire.read_connection(self._path)
+            found = self._protocol.read_connection(self._path)
             if found is not None:
                 self.version = found.version
-            self.pid = found.pid if found is not None and self._wire.pid_alive(found.pid) else 0
+            self.pid = found.pid if found is not None and self._protocol.pid_alive(found.pid) else 0
             if self._process is not None and self._process.ended():
-                self._bury()  # it has given way to the engine that is there
+                self._discard()  # it has given way to the engine that is there
             self.cause = self.remedy = ""
             self._adoptions = 0
             self._enter(UP)
@@ -180,7 +180,7 @@ class Keeper:
             self._enter(LOST)
             self._look_after_loss(time.monotonic())
 
-    def hear_answer(self, request: str) -> None:
+    def on_answer(self, request: str) -> None:
         """The client has the answer to something that is no job."""
         if request == self._shutdown:
             self._shutdown = ""
@@ -211,26 +211,26 @@ class Keeper:
             self._setup_trouble = e.cause, e.remedy
         try:
             runtime = self.setup.runtime if self.setup is not None else ""
-            path = Path(runtime) / "engine.json" if runtime else Path(self._wire.connection_file())
-        except self._wire.FolderError as e:
+            path = Path(runtime) / "engine.json" if runtime else Path(self._protocol.connection_file())
+        except self._protocol.FolderError as e:
             self._fail(e.cause, e.remedy)
             return
         self._connect(path)
         self.cause, self.remedy, self._launched = cause, "", False
         self._enter(STARTING)
         there = self._engine_there()
-        self._adopt_until = self._since + (ADOPT_WAIT if there else 0.0)
+        self._adopt_until = self._since + (ADOPT_TIMEOUT if there else 0.0)
         if self.phase == STARTING and not there:
             self._launch()
 
     def _engine_there(self) -> bool:
         """Whether the connection file names a process that lives; gives up where it speaks another protocol."""
-        found = self._wire.read_connection(self._path)
+        found = self._protocol.read_connection(self._path)
         sandboxed = self.setup is not None and self.setup.command[0] == SANDBOX
         # Out of a sandbox, the numbers of processes mean nothing.
-        if found is None or not (sandboxed or self._wire.pid_alive(found.pid)):
+        if found is None or not (sandboxed or self._protocol.pid_alive(found.pid)):
             return False
-        if found.protocol != self._wire.PROTOCOL:
+        if found.protocol != self._protocol.PROTOCOL:
             self.version = found.version
             self._fail(
                 tr("the plugin and the engine {version} are of different releases").format(version=found.version),
@@ -242,7 +242,7 @@ class Keeper:
         if self.setup is None:
             self._fail(*self._setup_trouble)
             return
-        self._bury()
+        self._discard()
         self._launched = True
         self._process = EngineProcess(self.setup.command, str(self._path.parent), self._log_folder)
 
@@ -256,34 +256,34 @@ class Keeper:
                 self._fail(*process.why())
                 return
             self._adoptions += 1
-            self._bury()
+            self._discard()
         elif process is None and not self._launched and (now >= self._adopt_until or not there):
             # Without a command the one that is there is the only hope.
-            if self.setup is not None or not there or waited > START_WAIT:
+            if self.setup is not None or not there or waited > START_TIMEOUT:
                 self._launch()
-        elif process is not None and not there and waited > FILE_WAIT:
+        elif process is not None and not there and waited > CONNECTION_FILE_TIMEOUT:
             self._fail(
                 tr("the engine runs, but is not to be found in {folder}").format(folder=self._path.parent),
                 tr("copy the report and send it to us"),
             )
-        elif process is None and self._launched and not there and waited > ADOPT_WAIT:
+        elif process is None and self._launched and not there and waited > ADOPT_TIMEOUT:
             # What was adopted has gone before it could be reached, or lives in another folder.
-            if self._adoptions < ADOPTIONS:
+            if self._adoptions < MAX_ADOPTIONS:
                 self._begin(self.cause)
             else:
                 self._fail(
                     tr("an engine runs, but is not to be found in {folder}").format(folder=self._path.parent),
                     tr("run colorize-install again, then start Krita again"),
                 )
-        elif waited > START_WAIT:
+        elif waited > START_TIMEOUT:
             self._fail(tr("the engine does not answer"), tr("copy the report and send it to us"))
 
-    def _fail(self, cause: str, remedy: str, pause: float = PAUSE, code: str = "no_engine") -> None:
+    def _fail(self, cause: str, remedy: str, pause: float = RETRY_DELAY, code: str = "no_engine") -> None:
         self.cause, self.remedy = cause, remedy
         self._retry_at = time.monotonic() + pause
         if self._process is not None and not self._process.ended():
             self._process.ask_to_end()
-        self._bury()
+        self._discard()
         self._enter(FAILED)
         self._listener.failed(code, cause, remedy)
 
@@ -296,39 +296,39 @@ class Keeper:
             return
         process = self._process
         ended = process is not None and process.ended()
-        gone = not self._wire.pid_alive(self.pid) if self.pid else ended
+        gone = not self._protocol.pid_alive(self.pid) if self.pid else ended
         # A script that has started the engine needs a moment to end after it, and knows the exit code.
-        if gone and (process is None or ended or now - self._since > ADOPT_WAIT):
+        if gone and (process is None or ended or now - self._since > ADOPT_TIMEOUT):
             self._died(now)
-        elif now - self._since > FROZEN:
+        elif now - self._since > SILENCE_TIMEOUT:
             self._replace()
 
     def _died(self, now: float) -> None:
         """The engine's process is gone, though nobody here has asked for it."""
         process = self._process
-        self._restart_at = now + SHOWN
+        self._restart_at = now + RESTART_DELAY
         self.remedy = tr("it is started again by itself")
         if process is None or not process.ended() or process.adopted:
             # It was another's, who may just have quit; ours comes in its place.
-            self._bury()
+            self._discard()
             return
         self.cause, remedy = process.why()
         stopped = process.code == 0
-        self._bury()
+        self._discard()
         if stopped and not self._listener.needs_engine():
             self._disconnect()
             self.cause, self.remedy = tr("the engine was stopped from outside"), ""
             self._enter(OFF)
             return
         self._losses.append(now)
-        if len(self._losses) == 2 and now - self._losses[0] < MINUTE:
-            self._fail(self.cause, remedy, MINUTE, "engine_gone")
+        if len(self._losses) == 2 and now - self._losses[0] < LOSS_WINDOW:
+            self._fail(self.cause, remedy, LOSS_WINDOW, "engine_gone")
 
     def _replace(self) -> None:
         """Have another engine take the place of one that runs but does not answer."""
         if self._process is not None:
             self._process.kill()
-            self._bury()
+            self._discard()
         self._begin(self.cause)
         if self.phase == STARTING and not self._launched:
             self._launch()
@@ -340,17 +340,17 @@ class Keeper:
         if process is not None:
             gone = process.ended()
         else:
-            gone = not self._shutdown and not (self.pid and self._wire.pid_alive(self.pid))
-        if not gone and process is not None and waited < 2 * GOODBYE:
-            if waited > GOODBYE and not self._asked_to_end:
+            gone = not self._shutdown and not (self.pid and self._protocol.pid_alive(self.pid))
+        if not gone and process is not None and waited < 2 * STOP_TIMEOUT:
+            if waited > STOP_TIMEOUT and not self._asked_to_end:
                 self._asked_to_end = True
                 process.ask_to_end()
             return
-        if not gone and process is None and waited < GOODBYE:
+        if not gone and process is None and waited < STOP_TIMEOUT:
             return
         if process is not None and not gone:
             process.kill()
-        self._bury()
+        self._discard()
         self._disconnect()
         self.cause = self.remedy = ""
         self._enter(OFF)
@@ -363,10 +363,10 @@ class Keeper:
         if phase in (OFF, FAILED):
             self.pid = 0
 
-    def _bury(self) -> None:
+    def _discard(self) -> None:
         """Let go of the process, and keep what it said last."""
         if self._process is not None:
-            self._last_words = self._process.last_words() or self._last_words
+            self._last_output = self._process.last_output() or self._last_output
             self._process.close()
             self._process = None
 
@@ -377,7 +377,7 @@ class Keeper:
             return
         self._disconnect()
         self._path = path
-        self.client = self._wire.Client(path)
+        self.client = self._protocol.Client(path)
         self._listener.opened(self.client)
 
     def _disconnect(self, wait: float = 0.0) -> None:

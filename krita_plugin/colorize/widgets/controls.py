@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..qt import QtCore, QtWidgets
+from ..qt import QtCore, QtGui, QtWidgets, not_none
 
 _MIN_CHARACTERS = 5
 
@@ -23,7 +23,7 @@ class _Calm:
 class ComboBox(_Calm, QtWidgets.QComboBox):
     """A combo box that may be narrower than its texts."""
 
-    def __init__(self, name: str, parent: Any = None) -> None:
+    def __init__(self, name: str, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName(name)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
@@ -33,19 +33,20 @@ class ComboBox(_Calm, QtWidgets.QComboBox):
 
     def showPopup(self) -> None:  # noqa: N802
         """Show the list wide enough for its texts, within reason: the box itself may be too narrow for them."""
-        view = self.view()
-        wanted = view.sizeHintForColumn(0) + view.verticalScrollBar().sizeHint().width() + self.fontMetrics().height()
+        view = not_none(self.view())
+        bar = not_none(view.verticalScrollBar()).sizeHint().width()
+        wanted = view.sizeHintForColumn(0) + bar + self.fontMetrics().height()
         view.setTextElideMode(QtCore.Qt.TextElideMode.ElideMiddle)
         view.setMinimumWidth(max(self.width(), min(wanted, self.fontMetrics().averageCharWidth() * 60)))
         super().showPopup()
 
-    def paintEvent(self, event: Any) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:  # noqa: ARG002, N802
         """As ever, but with the text elided; Qt would cut it."""
         painter = QtWidgets.QStylePainter(self)
         option = QtWidgets.QStyleOptionComboBox()
         self.initStyleOption(option)
         style = QtWidgets.QStyle
-        field = self.style().subControlRect(
+        field = not_none(self.style()).subControlRect(
             style.ComplexControl.CC_ComboBox, option, style.SubControl.SC_ComboBoxEditField, self
         )
         room = field.width() - 4 - (0 if option.currentIcon.isNull() else option.iconSize.width() + 4)
@@ -79,7 +80,7 @@ class DoubleSpinBox(_Calm, QtWidgets.QDoubleSpinBox):
         _shrinkable(self)
 
 
-def _shrinkable(box: Any) -> None:
+def _shrinkable(box: QtWidgets.QAbstractSpinBox) -> None:
     box.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
     # A change counts when the artist is done typing it, not at every digit.
     box.setKeyboardTracking(False)
@@ -87,7 +88,7 @@ def _shrinkable(box: Any) -> None:
     box.setMinimumWidth(box.fontMetrics().averageCharWidth() * (_MIN_CHARACTERS + 6))
 
 
-def form_label(text: str, buddy: Any, tip: str) -> Any:
+def form_label(text: str, buddy: QtWidgets.QWidget, tip: str) -> QtWidgets.QLabel:
     """The label of a row, with the tooltip and the accessible name of its control set too."""
     label = QtWidgets.QLabel(text)
     label.setBuddy(buddy)
@@ -97,7 +98,7 @@ def form_label(text: str, buddy: Any, tip: str) -> Any:
     return label
 
 
-def tool_button(name: str, tip: str, accessible: str) -> Any:
+def tool_button(name: str, tip: str, accessible: str) -> QtWidgets.QToolButton:
     """A flat button for an icon, reached by Tab too."""
     button = QtWidgets.QToolButton()
     button.setObjectName(name)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ..i18n import tr
-from ..qt import QtCore, QtGui, QtWidgets, Signal
+from ..qt import QtCore, QtGui, QtWidgets, Signal, not_none
 from . import icons
 from .texts import flags
 
@@ -17,7 +17,7 @@ _COLUMN = 6  # width of a thumbnail at least, in lines of text
 _MAX_ROWS = 3
 
 
-def _tallness(image: Any) -> float:
+def _tallness(image: QtGui.QImage) -> float:
     return float(image.height() / max(1, image.width()))
 
 
@@ -34,7 +34,7 @@ class ResultItem:
     """
 
     id: str
-    image: Any
+    image: QtGui.QImage
     caption: str
     details: str = ""
     applied: bool = False
@@ -43,14 +43,18 @@ class ResultItem:
 class _Thumbnail(QtWidgets.QStyledItemDelegate):
     """Paints a thumbnail: picture, caption, and a frame with a check mark on the one in the picture."""
 
-    def sizeHint(self, option: Any, index: Any) -> Any:  # noqa: ARG002, N802
+    def sizeHint(self, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex) -> QtCore.QSize:  # noqa: ARG002, N802
         """As large as the grid."""
-        return self.parent().gridSize()
+        return cast("Gallery", self.parent()).gridSize()
 
-    def paint(self, painter: Any, option: Any, index: Any) -> None:
+    def paint(
+        self, painter: QtGui.QPainter | None, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
+    ) -> None:
         """Paint one."""
+        painter = not_none(painter)
         self.initStyleOption(option, index)
-        style, palette, line = option.widget.style(), option.palette, option.fontMetrics.height()
+        gallery = cast("Gallery", option.widget)
+        style, palette, line = not_none(gallery.style()), option.palette, option.fontMetrics.height()
         option.text, option.icon = "", QtGui.QIcon()
         # Qt 5 marks the text only, and there is none for it here.
         option.showDecorationSelected = True
@@ -63,7 +67,7 @@ class _Thumbnail(QtWidgets.QStyledItemDelegate):
         area = QtCore.QRect(QtCore.QPoint(0, 0), size)
         area.moveCenter(room.center())
         icons.paint_ground(painter, area, palette, max(3, line // 3))
-        painter.drawPixmap(area, option.widget.thumbnail(index, size))
+        painter.drawPixmap(area, gallery.thumbnail(index, size))
         applied = bool(index.data(_APPLIED))
         if applied:
             self._mark(painter, area, palette, line)
@@ -80,7 +84,7 @@ class _Thumbnail(QtWidgets.QStyledItemDelegate):
         painter.drawText(below, flags(QtCore.Qt.AlignmentFlag.AlignCenter), text)
 
     @staticmethod
-    def _mark(painter: Any, area: Any, palette: Any, line: int) -> None:
+    def _mark(painter: QtGui.QPainter, area: QtCore.QRect, palette: QtGui.QPalette, line: int) -> None:
         color = palette.color(palette.ColorRole.Highlight)
         pen = QtGui.QPen(color, 2)
         pen.setJoinStyle(QtCore.Qt.PenJoinStyle.MiterJoin)
@@ -112,7 +116,7 @@ class Gallery(QtWidgets.QListWidget):
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)
         self.setTabKeyNavigation(False)
         self.setItemDelegate(_Thumbnail(self))
-        self._pixmaps: dict[Any, Any] = {}
+        self._pixmaps: dict[tuple[Any, ...], QtGui.QPixmap] = {}
         self._last = QtCore.QElapsedTimer()
         self._last_id = ""
         self._shown: list[Any] = []
@@ -126,7 +130,7 @@ class Gallery(QtWidgets.QListWidget):
             return
         self._shown = shown
         current = self.currentItem()
-        keep, at = current.data(_ID) if current else None, self.verticalScrollBar().value()
+        keep, at = current.data(_ID) if current else None, not_none(self.verticalScrollBar()).value()
         blocked = self.blockSignals(True)
         self.clear()
         known = {result.id for result in results}
@@ -148,9 +152,9 @@ class Gallery(QtWidgets.QListWidget):
                 self.setCurrentItem(item)
         self.blockSignals(blocked)
         self._fit()
-        self.verticalScrollBar().setValue(at)
+        not_none(self.verticalScrollBar()).setValue(at)
 
-    def thumbnail(self, index: Any, size: Any) -> Any:
+    def thumbnail(self, index: QtCore.QModelIndex, size: QtCore.QSize) -> QtGui.QPixmap:
         """The picture of a row, scaled once for a size."""
         ratio = self.devicePixelRatioF()
         image = index.data(_IMAGE)
@@ -167,7 +171,7 @@ class Gallery(QtWidgets.QListWidget):
             self._pixmaps[key] = QtGui.QPixmap.fromImage(scaled)
         return self._pixmaps[key]
 
-    def _clicked(self, item: Any) -> None:
+    def _clicked(self, item: QtWidgets.QListWidgetItem) -> None:
         # The second click of a double click asks for nothing new.
         again = self._last.isValid() and self._last.elapsed() < QtWidgets.QApplication.doubleClickInterval()
         if again and item.data(_ID) == self._last_id:
@@ -176,23 +180,24 @@ class Gallery(QtWidgets.QListWidget):
         self._last_id = item.data(_ID)
         self.result_activated.emit(self._last_id)
 
-    def keyPressEvent(self, event: Any) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QtGui.QKeyEvent | None) -> None:  # noqa: N802
         """Enter and Space do what a click does."""
-        keys = QtCore.Qt.Key
+        keys, event = QtCore.Qt.Key, not_none(event)
         if event.key() in (keys.Key_Return, keys.Key_Enter, keys.Key_Space):
-            if self.currentItem() is not None:
-                self.result_activated.emit(self.currentItem().data(_ID))
+            current = self.currentItem()
+            if current is not None:
+                self.result_activated.emit(current.data(_ID))
             event.accept()
         else:
             super().keyPressEvent(event)
 
-    def focusInEvent(self, event: Any) -> None:  # noqa: N802
+    def focusInEvent(self, event: QtGui.QFocusEvent | None) -> None:  # noqa: N802
         """The keyboard needs a current item to start from."""
         super().focusInEvent(event)
         if self.currentItem() is None and self.count():
             self.setCurrentRow(0)
 
-    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:  # noqa: N802
         """Another width takes another number of columns."""
         super().resizeEvent(event)
         self._fit()
@@ -207,10 +212,10 @@ class Gallery(QtWidgets.QListWidget):
         policy = QtCore.Qt.ScrollBarPolicy
         self.setVerticalScrollBarPolicy(policy.ScrollBarAlwaysOn if rows > _MAX_ROWS else policy.ScrollBarAlwaysOff)
         if rows > _MAX_ROWS:
-            room -= self.verticalScrollBar().sizeHint().width()
+            room -= not_none(self.verticalScrollBar()).sizeHint().width()
         side = max(line * 2, room // columns)
         # Pictures of one drawing have one shape; the cells take it, within reason.
-        shape = max((self.item(row).data(_IMAGE) for row in range(self.count())), key=_tallness, default=None)
+        shape = max((not_none(self.item(row)).data(_IMAGE) for row in range(self.count())), key=_tallness, default=None)
         height = round(side * max(0.5, min(1.3, _tallness(shape)))) if shape is not None else side
         size = QtCore.QSize(side, height + line + max(2, line // 5))
         if size != self.gridSize():
@@ -219,6 +224,6 @@ class Gallery(QtWidgets.QListWidget):
         if height != self.height() or self.maximumHeight() != height:
             self.setFixedHeight(height)
 
-    def minimumSizeHint(self) -> Any:  # noqa: N802
+    def minimumSizeHint(self) -> QtCore.QSize:  # noqa: N802
         """Narrow."""
         return QtCore.QSize(self.fontMetrics().height() * 4, self.fontMetrics().height() * 4)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..i18n import tr
-from ..qt import QtCore, QtGui, QtWidgets
+from ..qt import QtCore, QtGui, QtWidgets, not_none
 from . import icons
 from .controls import tool_button
 from .texts import WrapText, sentence
@@ -20,7 +18,7 @@ class _Sign(QtWidgets.QWidget):
         side = self.fontMetrics().height()
         self.setFixedSize(side, side)
 
-    def paintEvent(self, event: Any) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:  # noqa: ARG002, N802
         """Red for an error, in the colour of text for a notice."""
         painter = QtGui.QPainter(self)
         color = self.palette().color(self.palette().ColorRole.WindowText)
@@ -69,10 +67,10 @@ class MessageView(QtWidgets.QFrame):
         self.setAccessibleDescription((text + " " + remedy).strip())
         self.setVisible(bool(kind and text))
 
-    def changeEvent(self, event: Any) -> None:  # noqa: N802
+    def changeEvent(self, event: QtCore.QEvent | None) -> None:  # noqa: N802
         """Icons follow the theme."""
         super().changeEvent(event)
-        if event.type() == QtCore.QEvent.Type.PaletteChange:
+        if not_none(event).type() == QtCore.QEvent.Type.PaletteChange:
             self._refresh_icons()
 
     def _refresh_icons(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..i18n import tr, translated
 from ..protocol.settings import PERCENT, SETTINGS, Setting, SettingError
-from ..qt import QtCore, QtWidgets, Signal
+from ..qt import QtCore, QtWidgets, Signal, not_none
 from . import icons
 from .controls import ComboBox, form_label, tool_button
 from .setting_controls import setting_control
@@ -34,7 +34,7 @@ class OptionsForm(QtWidgets.QWidget):
         self._kept: dict[str, Any] = {"output": OUTPUTS[0]}
         self._kept.update((name, s.default) for name, s in self._settings.items() if not s.per_model)
         self._of_model: dict[str, dict[str, Any]] = {}
-        self._labels: dict[str, Any] = {}
+        self._labels: dict[str, QtWidgets.QLabel] = {}
         self.grid = QtWidgets.QGridLayout(self)
         self.grid.setContentsMargins(0, 0, 0, 0)
         self.grid.setColumnStretch(1, 1)
@@ -43,7 +43,7 @@ class OptionsForm(QtWidgets.QWidget):
         self._output.addItem(tr("Layers: flats and shading"), OUTPUTS[0])
         self._output.addItem(tr("One layer"), OUTPUTS[1])
         self._controls = {name: setting_control(setting) for name, setting in self._settings.items()}
-        self._dice = tool_button("seed_button", tr("Take another seed"), tr("Another seed"))
+        self._seed_button = tool_button("seed_button", tr("Take another seed"), tr("Another seed"))
         self._add("model", tr("Mo&del"), self._model, tr("The model that colours"))
         self._add("output", tr("Result"), self._output, tr("Flats and shading as layers of a group, or one layer"))
         for name, setting in self._settings.items():
@@ -52,13 +52,15 @@ class OptionsForm(QtWidgets.QWidget):
                 layout = QtWidgets.QHBoxLayout()
                 layout.setContentsMargins(0, 0, 0, 0)
                 layout.addWidget(control, 1)
-                layout.addWidget(self._dice)
+                layout.addWidget(self._seed_button)
             self._add(name, translated(setting.title), control, translated(setting.tip), layout)
         self._connect()
         self._refresh_icons()
         self._show()
 
-    def _add(self, key: str, text: str, control: Any, tip: str, layout: Any = None) -> None:
+    def _add(
+        self, key: str, text: str, control: QtWidgets.QWidget, tip: str, layout: QtWidgets.QLayout | None = None
+    ) -> None:
         label = form_label(text, control, tip)
         row = len(self._labels)
         self.grid.addWidget(label, row, 0)
@@ -73,7 +75,7 @@ class OptionsForm(QtWidgets.QWidget):
         self._output.activated.connect(lambda _index: self._edited("output", self._output.currentData()))
         for name, control in self._controls.items():
             control.edited.connect(lambda value, name=name: self._edited(name, value))
-        self._dice.clicked.connect(self._roll)
+        self._seed_button.clicked.connect(self._take_another_seed)
 
     # ----- what is asked from outside
 
@@ -114,8 +116,9 @@ class OptionsForm(QtWidgets.QWidget):
         values = self.options()
         parts = [self.model().get("name", "")] if len(self._models) > 1 else []
         parts.append(self._output.currentText().split(":")[0].strip())
-        if "size" in values and self.model():
-            parts.append(self._controls["size"].text())
+        size = self._controls.get("size")
+        if "size" in values and self.model() and isinstance(size, QtWidgets.QSpinBox):
+            parts.append(size.text())
         if values.get("variations", 1) > 1 and self.model():
             parts.append(tr("{n} variations").format(n=values["variations"]))
         return ", ".join(part for part in parts if part)
@@ -152,8 +155,8 @@ class OptionsForm(QtWidgets.QWidget):
             keys.discard("model")
         for key, label in self._labels.items():
             label.setVisible(key in keys)
-            label.buddy().setVisible(key in keys)
-        self._dice.setVisible("seed" in keys)
+            not_none(label.buddy()).setVisible(key in keys)
+        self._seed_button.setVisible("seed" in keys)
         values = {**self._kept, **(self._values_of(model) if model else {})}
         blocked = [(box, box.blockSignals(True)) for box in (self._model, self._output, *self._controls.values())]
         self._model.clear()
@@ -177,18 +180,20 @@ class OptionsForm(QtWidgets.QWidget):
         self._place(key, self.model().get("name", ""))[key] = value
         self.changed.emit()
 
-    def _roll(self) -> None:
-        self._controls["seed"].setValue(QtCore.QRandomGenerator.global_().bounded(1, 100000))
+    def _take_another_seed(self) -> None:
+        seed = self._controls["seed"]
+        if isinstance(seed, QtWidgets.QSpinBox):
+            seed.setValue(not_none(QtCore.QRandomGenerator.global_()).bounded(1, 100000))
 
-    def changeEvent(self, event: Any) -> None:  # noqa: N802
+    def changeEvent(self, event: QtCore.QEvent | None) -> None:  # noqa: N802
         """Icons follow the theme."""
         super().changeEvent(event)
-        if event.type() == QtCore.QEvent.Type.PaletteChange:
+        if not_none(event).type() == QtCore.QEvent.Type.PaletteChange:
             self._refresh_icons()
 
     def _refresh_icons(self) -> None:
         color = self.palette().color(self.palette().ColorRole.ButtonText)
-        self._dice.setIcon(icons.icon("dice", color, self.fontMetrics().height()))
+        self._seed_button.setIcon(icons.icon("seed", color, self.fontMetrics().height()))
 
 
 def worded(name: str, value: Any) -> str:

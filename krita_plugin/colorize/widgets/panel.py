@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..i18n import tr
-from ..qt import QtCore, QtWidgets, Signal
+from ..qt import QtCore, QtGui, QtWidgets, Signal, not_none
 from .gallery import Gallery, ResultItem
 from .message_view import MessageView
 from .options import OptionsForm
@@ -45,7 +45,7 @@ class Panel(QtWidgets.QWidget):
     result_activated = Signal(str)
     sections_changed = Signal()
 
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("colorize_panel")
         self._present = False
@@ -66,7 +66,7 @@ class Panel(QtWidgets.QWidget):
         self._results_section.set_tip(tr("The results of this session; click one to put it into the picture"))
         self._lay_out()
         # Tab goes from top to bottom, not in the order in which the parts were made.
-        order = list(_focusable(self._scroll.widget().layout()))
+        order = list(_focusable(not_none(not_none(self._scroll.widget()).layout())))
         for number in range(1, len(order)):
             self.setTabOrder(order[number - 1], order[number])
         self._connect()
@@ -201,7 +201,7 @@ class Panel(QtWidgets.QWidget):
         """Offer Cancel whatever the engine does: a job of many frames is also under way between two of them."""
         self._status_view.set_cancellable(on)
 
-    def set_preview(self, image: Any) -> None:
+    def set_preview(self, image: QtGui.QImage | None) -> None:
         """Show a QImage as the newest picture, or None."""
         self._preview.set_image(image)
 
@@ -284,21 +284,21 @@ class Panel(QtWidgets.QWidget):
         self._colorize.setEnabled(step in ("", "hints"))
         self._layers_section.set_summary(", ".join(self._pickers.names()))
 
-    def sizeHint(self) -> Any:  # noqa: N802
+    def sizeHint(self) -> QtCore.QSize:  # noqa: N802
         """A comfortable dock."""
         line = self.fontMetrics().height()
         return QtCore.QSize(line * 18, line * 34)
 
-    def minimumSizeHint(self) -> Any:  # noqa: N802
+    def minimumSizeHint(self) -> QtCore.QSize:  # noqa: N802
         """As small as the dock may get; the rest scrolls."""
         line = self.fontMetrics().height()
         return QtCore.QSize(min(250, line * 10), line * 8)
 
 
-def _focusable(layout: Any) -> Iterator[Any]:
+def _focusable(layout: QtWidgets.QLayout) -> Iterator[QtWidgets.QWidget]:
     """Controls that Tab stops at, as they are laid out."""
     for number in range(layout.count()):
-        item = layout.itemAt(number)
+        item = not_none(layout.itemAt(number))
         widget = item.widget()
         # An empty combo box is false, like an empty list.
         inner = item.layout() if widget is None else widget.layout()

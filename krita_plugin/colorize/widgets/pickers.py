@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..i18n import tr
-from ..qt import QtCore, QtGui, QtWidgets, Signal
+from ..qt import QtCore, QtGui, QtWidgets, Signal, not_none
 from . import icons
 from .controls import ComboBox, form_label
 
@@ -37,9 +37,10 @@ class LayerItem:
 class _Indent(QtWidgets.QStyledItemDelegate):
     """The depth in the tree as an indent, in the list only."""
 
-    def initStyleOption(self, option: Any, index: Any) -> None:  # noqa: N802
+    def initStyleOption(self, option: QtWidgets.QStyleOptionViewItem | None, index: QtCore.QModelIndex) -> None:  # noqa: N802
         """Indent before the icon."""
         super().initStyleOption(option, index)
+        option = not_none(option)
         depth = index.data(_DEPTH) or 0
         option.rect.setLeft(option.rect.left() + min(depth, 6) * option.fontMetrics.height() * 3 // 4)
 
@@ -60,7 +61,7 @@ class LayerPicker(ComboBox):
 
     def set_layers(self, layers: list[LayerItem], chosen: str) -> None:
         """Show these layers and this choice; while the list is open it waits until it is closed."""
-        if self.view().isVisible():
+        if not_none(self.view()).isVisible():
             self._waiting = (list(layers), chosen)
         else:
             self._fill(layers, chosen)
@@ -75,7 +76,7 @@ class LayerPicker(ComboBox):
         QtCore.QTimer.singleShot(0, self._catch_up)
 
     def _catch_up(self) -> None:
-        if self._waiting is not None and not self.view().isVisible():
+        if self._waiting is not None and not not_none(self.view()).isVisible():
             layers, chosen = self._waiting
             self._waiting = None
             self._fill(layers, chosen)
@@ -118,10 +119,10 @@ class LayerPicker(ComboBox):
         self.blockSignals(blocked)
         self.update()
 
-    def changeEvent(self, event: Any) -> None:  # noqa: N802
+    def changeEvent(self, event: QtCore.QEvent | None) -> None:  # noqa: N802
         """Icons follow the theme."""
         super().changeEvent(event)
-        if event.type() == QtCore.QEvent.Type.PaletteChange and not self.view().isVisible():
+        if not_none(event).type() == QtCore.QEvent.Type.PaletteChange and not not_none(self.view()).isVisible():
             self._rebuild()
 
 
@@ -134,7 +135,7 @@ class LayerPickers(QtWidgets.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("layer_pickers")
-        self._rows: dict[str, tuple[Any, LayerPicker]] = {}
+        self._rows: dict[str, tuple[QtWidgets.QLabel, LayerPicker]] = {}
         self.grid = QtWidgets.QGridLayout(self)
         self.grid.setContentsMargins(0, 0, 0, 0)
         self.grid.setColumnStretch(1, 1)

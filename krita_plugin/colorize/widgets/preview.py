@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..i18n import tr
 from ..qt import QtCore, QtGui, QtWidgets
 from . import icons
@@ -19,24 +17,24 @@ class Preview(QtWidgets.QWidget):
         self.setObjectName("preview")
         self.setAccessibleName(tr("Preview"))
         self.setToolTip(tr("Preview of the newest colouring"))
-        self._image: Any = None
-        self._scaled: Any = None
+        self._image: QtGui.QImage | None = None
+        self._scaled: QtGui.QImage | None = None
         policy = QtWidgets.QSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.hide()
 
-    def set_image(self, image: Any) -> None:
+    def set_image(self, image: QtGui.QImage | None) -> None:
         """Show a QImage, or nothing."""
-        empty = image is None or image.isNull()
-        same_shape = not empty and self._image is not None and image.size() == self._image.size()
-        self._image, self._scaled = (None if empty else image), None
-        self.setVisible(not empty)
+        shown = None if image is None or image.isNull() else image
+        same_shape = shown is not None and self._image is not None and shown.size() == self._image.size()
+        self._image, self._scaled = shown, None
+        self.setVisible(shown is not None)
         if not same_shape:
             self.updateGeometry()
         self.update()
 
-    def image(self) -> Any:
+    def image(self) -> QtGui.QImage | None:
         """The picture that is shown, or None."""
         return self._image
 
@@ -47,15 +45,15 @@ class Preview(QtWidgets.QWidget):
         height = width * self._image.height() // max(1, self._image.width())
         return int(max(self.fontMetrics().height(), min(height, self.fontMetrics().height() * _MAX_LINES)))
 
-    def sizeHint(self) -> Any:  # noqa: N802
+    def sizeHint(self) -> QtCore.QSize:  # noqa: N802
         """As wide as there is room."""
         return QtCore.QSize(self.fontMetrics().height() * 10, self.heightForWidth(self.width()))
 
-    def minimumSizeHint(self) -> Any:  # noqa: N802
+    def minimumSizeHint(self) -> QtCore.QSize:  # noqa: N802
         """Small."""
         return QtCore.QSize(1, self.fontMetrics().height())
 
-    def paintEvent(self, event: Any) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:  # noqa: ARG002, N802
         """The picture in the middle, on a chequered ground."""
         if self._image is None:
             return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..i18n import tr
 from ..qt import QtCore, QtWidgets, Signal
 from .texts import QuietLabel
@@ -14,7 +12,7 @@ class Section(QtWidgets.QWidget):
 
     toggled = Signal(bool)
 
-    def __init__(self, name: str, title: str, content: Any, open_: bool = True) -> None:
+    def __init__(self, name: str, title: str, content: QtWidgets.QWidget, open_: bool = True) -> None:
         super().__init__()
         self.setObjectName(name + "_section")
         self._content = content

@@ -11,7 +11,7 @@ from ..qt import QtWidgets, Signal
 from .controls import ComboBox, DoubleSpinBox, SpinBox
 
 
-def setting_control(setting: Setting) -> Any:
+def setting_control(setting: Setting) -> _WholeBox | _RealBox | _List | _Tick:
     """The control for a setting, called after it: `gap_spin`, `edges_combo`, `NAME_check`.
 
     Its signal `edited` has the new value, as messages hold it. `fit` takes the descriptor of a model, `show_value` a

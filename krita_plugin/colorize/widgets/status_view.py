@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..i18n import tr
-from ..qt import QAction, QtCore, QtGui, QtWidgets, Signal
+from ..qt import QAction, QtCore, QtGui, QtWidgets, Signal, not_none
 from . import icons
 from .controls import tool_button
 from .texts import WrapText, sentence
@@ -87,7 +87,7 @@ class _Dot(QtWidgets.QWidget):
         self.state = "off"
         self.setFixedSize(self.fontMetrics().height() * 2 // 3, height)
 
-    def paintEvent(self, event: Any) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:  # noqa: ARG002, N802
         """Filled, or a ring while the engine is off."""
         painter = QtGui.QPainter(self)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
@@ -136,7 +136,7 @@ class StatusView(QtWidgets.QWidget):
         self._menu.setObjectName("more_menu")
         self._menu.setToolTipsVisible(True)
         self._more.setMenu(self._menu)
-        self._actions: dict[str, Any] = {}
+        self._actions: dict[str, QAction] = {}
         self._fill_menu()
         self._bar = QtWidgets.QProgressBar()
         self._bar.setObjectName("progress_bar")
@@ -158,7 +158,7 @@ class StatusView(QtWidgets.QWidget):
         self._show("off")
 
     def _fill_menu(self) -> None:
-        def add(name: str, text: str, tip: str, signal: Any) -> None:
+        def add(name: str, text: str, tip: str, signal: QtCore.pyqtBoundSignal) -> None:
             action = QAction(text, self)
             action.setObjectName(name + "_action")
             action.setToolTip(tip)
@@ -207,10 +207,10 @@ class StatusView(QtWidgets.QWidget):
         buttons = QtWidgets.QHBoxLayout(self._buttons)
         buttons.setContentsMargins(0, 0, 0, 0)
         buttons.setSpacing(gap)
-        for button in (self._again, self._report):
-            button.setMinimumWidth(1)
+        for push in (self._again, self._report):
+            push.setMinimumWidth(1)
             # Room by need: at 250 pixels there is none to spare.
-            buttons.addWidget(button, button.sizeHint().width())
+            buttons.addWidget(push, push.sizeHint().width())
         column.addWidget(self._buttons)
 
     def set_status(self, status: Status) -> None:
@@ -257,10 +257,10 @@ class StatusView(QtWidgets.QWidget):
         if not self._label.text():
             self._label.set_text(tr("Off"))
 
-    def changeEvent(self, event: Any) -> None:  # noqa: N802
+    def changeEvent(self, event: QtCore.QEvent | None) -> None:  # noqa: N802
         """Icons follow the theme."""
         super().changeEvent(event)
-        if event.type() == QtCore.QEvent.Type.PaletteChange:
+        if not_none(event).type() == QtCore.QEvent.Type.PaletteChange:
             self._refresh_icons()
 
     def _refresh_icons(self) -> None:

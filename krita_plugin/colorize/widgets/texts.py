@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..qt import QtCore, QtGui, QtWidgets
+from ..qt import QtCore, QtGui, QtWidgets, not_none
 
 
 class WrapText(QtWidgets.QTextEdit):
@@ -22,9 +22,10 @@ class WrapText(QtWidgets.QTextEdit):
         self.setWordWrapMode(QtGui.QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.viewport().setAutoFillBackground(False)
-        self.viewport().setCursor(QtCore.Qt.CursorShape.IBeamCursor)
-        self.document().setDocumentMargin(0)
+        viewport = not_none(self.viewport())
+        viewport.setAutoFillBackground(False)
+        viewport.setCursor(QtCore.Qt.CursorShape.IBeamCursor)
+        not_none(self.document()).setDocumentMargin(0)
         policy = QtWidgets.QSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
@@ -53,19 +54,19 @@ class WrapText(QtWidgets.QTextEdit):
         if len(self._variants) > 1:
             return int(self.fontMetrics().height()) + self._above
         # Not the shown document: a new width there would lay the visible text out again.
-        document = self.document().clone()
+        document = not_none(not_none(self.document()).clone())
         document.setTextWidth(max(1, width))
         return int(document.size().height() + 0.999) + self._above
 
-    def sizeHint(self) -> Any:  # noqa: N802
+    def sizeHint(self) -> QtCore.QSize:  # noqa: N802
         """As wide as there is room."""
         return QtCore.QSize(self.fontMetrics().height() * 6, self.heightForWidth(self.width()))
 
-    def minimumSizeHint(self) -> Any:  # noqa: N802
+    def minimumSizeHint(self) -> QtCore.QSize:  # noqa: N802
         """Small: the text wraps."""
         return QtCore.QSize(self.fontMetrics().height() * 2, self.fontMetrics().height() + self._above)
 
-    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:  # noqa: N802
         """Another width may take a longer or need a shorter text."""
         super().resizeEvent(event)
         self._fit()
@@ -74,11 +75,11 @@ class WrapText(QtWidgets.QTextEdit):
 class QuietLabel(QtWidgets.QLabel):
     """One line of secondary text, elided in the middle."""
 
-    def minimumSizeHint(self) -> Any:  # noqa: N802
+    def minimumSizeHint(self) -> QtCore.QSize:  # noqa: N802
         """It may vanish where there is no room."""
         return QtCore.QSize(0, self.fontMetrics().height())
 
-    def paintEvent(self, event: Any) -> None:  # noqa: ARG002, N802
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:  # noqa: ARG002, N802
         """Text in a weaker tone of the palette."""
         painter = QtGui.QPainter(self)
         painter.setOpacity(0.7)

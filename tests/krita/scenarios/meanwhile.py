@@ -116,7 +116,7 @@ def two_in_live(t, one):
     yield from t.settle(two)
     before = t.projection(one)
     yield from steps.prepared(t, two)
-    t.docker().live.kick()
+    t.docker().live.schedule_check()
     yield 0.5
     yield from t.until(lambda: steps.status(t).startswith("Ready"), "live is done")
     t.check(t.projection(one) == before, "the first document")
@@ -152,7 +152,7 @@ def hint(t, document, x):
     hints = t.node(document, "Colouring", "Hints")
     steps.dab(t, document, hints, (20, 160, 60), x, 100, 6)
     document.refreshProjection()
-    t.docker().live.kick()
+    t.docker().live.schedule_check()
 
 
 def show(t, document):

@@ -13,11 +13,11 @@ import steps
 
 def watched(t):
     """Have the functions that take long note in which thread they run."""
-    wire = t.docker().colouring.wire
-    loop = sys.modules[wire.Client.__module__.rpartition(".")[0] + ".loop"]
-    history = sys.modules["colorize.history"]
+    protocol = t.docker().colouring.protocol
+    loop = sys.modules[protocol.Client.__module__.rpartition(".")[0] + ".client_thread"]
+    history = sys.modules["colorize.colouring.history"]
     in_window = t.data["in the window's thread"] = {}
-    places = ((wire, "digest"), (loop, "prepare"), (loop, "decode"), (history, "small_picture"), (history, "pack"))
+    places = ((protocol, "digest"), (loop, "prepare"), (loop, "decode"), (history, "small_picture"), (history, "pack"))
 
     def noting(call, *given, **named):
         here = threading.current_thread() is threading.main_thread()
@@ -34,7 +34,7 @@ def scenario(t):
     yield from steps.ready(t)
     yield from steps.prepared(t, document)
     watched(t)
-    timing = sys.modules["colorize.timing"]
+    timing = sys.modules["colorize.document.timing"]
     rounds = t.args.get("rounds", 1)
     for number in range(rounds):
         yield 1.0

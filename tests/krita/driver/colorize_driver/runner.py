@@ -2,7 +2,7 @@
 
 Environment:
     KTEST_SCENARIO: Python file with ``def scenario(t)``, a generator. It may yield None (one turn of the event loop),
-        a number (seconds), or a callable (wait until it is true, at most ``t.patience`` seconds).
+        a number (seconds), or a callable (wait until it is true, at most ``t.timeout`` seconds).
     KTEST_RESULT: the JSON file to write.
     KTEST_TIMEOUT: seconds for the whole scenario.
     KTEST_ARGS: JSON object for ``t.args``.
@@ -149,8 +149,8 @@ class Runner(krita.Extension):
         now = time.monotonic()
         if callable(self.wait):
             if not self.wait():
-                if now - self.since > self.kit.patience:
-                    raise TimeoutError(f"waited {self.kit.patience:.0f} s; {self.waiting_for()}")
+                if now - self.since > self.kit.timeout:
+                    raise TimeoutError(f"waited {self.kit.timeout:.0f} s; {self.waiting_for()}")
                 return
         elif self.wait is not None and now - self.since < self.wait:
             return

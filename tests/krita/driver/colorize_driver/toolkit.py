@@ -30,7 +30,7 @@ class Toolkit:
         self.args = args
         self.data: Dict[str, Any] = {}
         self.notes: List[str] = []
-        self.patience = 40.0
+        self.timeout = 40.0
         self.own_hook = False
         """Whether Krita quits with its own hook for uncaught exceptions, which shows them in a window."""
         self.gaps = Gaps()
@@ -70,15 +70,15 @@ class Toolkit:
         if found != wanted:
             raise AssertionError(f"{what}\n  found  {found!r}\n  wanted {wanted!r}")
 
-    def until(self, condition: Callable[[], Any], what: Any = "", patience: float = 0.0) -> Iterator[Any]:
+    def until(self, condition: Callable[[], Any], what: Any = "", timeout: float = 0.0) -> Iterator[Any]:
         """Wait for something to become true.
 
         Args:
             condition: it.
             what: what is said where it does not come true, or what tells it then.
-            patience: seconds; ``self.patience`` by default.
+            timeout: seconds; ``self.timeout`` by default.
         """
-        deadline = time.monotonic() + (patience or self.patience)
+        deadline = time.monotonic() + (timeout or self.timeout)
         while not condition():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"it did not come true in time: {what() if callable(what) else what}")
