@@ -21,7 +21,7 @@ ACTIONS = {
 """Actions of ``colorize.action`` and what of the docker each calls."""
 
 
-class Trouble(DockWidget):
+class LoadErrorDocker(DockWidget):
     """Takes the docker's place where that cannot be had."""
 
     cause, remedy, details = "", "", ""
@@ -100,12 +100,14 @@ def _docker() -> type[DockWidget]:
         try:
             bundled.load()
         except bundled.BundleError as e:
-            Trouble.cause, Trouble.remedy = e.cause, e.remedy
-            return Trouble
+            LoadErrorDocker.cause, LoadErrorDocker.remedy = e.cause, e.remedy
+            return LoadErrorDocker
         from .docker import ColorizeDocker
     except Exception as e:
-        Trouble.cause = tr("Colorize cannot be loaded: {error}").format(error=f"{type(e).__name__}: {e}")
-        Trouble.remedy = tr("Run colorize-install again; if that does not help, copy the report and send it to us.")
-        Trouble.details = traceback.format_exc()
-        return Trouble
+        LoadErrorDocker.cause = tr("Colorize cannot be loaded: {error}").format(error=f"{type(e).__name__}: {e}")
+        LoadErrorDocker.remedy = tr(
+            "Run colorize-install again; if that does not help, copy the report and send it to us."
+        )
+        LoadErrorDocker.details = traceback.format_exc()
+        return LoadErrorDocker
     return ColorizeDocker

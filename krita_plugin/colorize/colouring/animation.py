@@ -157,7 +157,7 @@ class Frames(QtCore.QObject):
             pictures["hints"] = strokes
         inputs = Inputs(self._document, *self._size, self._chosen["lineart"], self._opaque, pictures)
         colouring = self._docker.colouring
-        colouring.digests(inputs, lambda digests: self._send(inputs, digests), self._stumbled)
+        colouring.digests(inputs, lambda digests: self._send(inputs, digests), self._work_failed)
 
     def _picture(self, document: Document, node: Node, frame: int) -> Picture | None:
         if timeline.moves_inside(node):
@@ -198,7 +198,7 @@ class Frames(QtCore.QObject):
             tr("Free some space on the disk and start again."),
         )
 
-    def _stumbled(self, failure: Exception) -> None:
+    def _work_failed(self, failure: Exception) -> None:
         self._finish(f"{type(failure).__name__}: {failure}", tr("Start again."))
 
     def _ready(self) -> None:

@@ -118,7 +118,7 @@ class Colouring(QtCore.QObject):
                 role: self.protocol.digest(p.width, p.height, p.order, p.view) for role, p in inputs.pictures.items()
             }
 
-        self.background.run(work, then, failed or self._stumbled)
+        self.background.run(work, then, failed or self._work_failed)
 
     def cancel(self) -> None:
         """Give up everything that is under way, also what was not sent yet; nothing comes of it any more."""
@@ -242,7 +242,7 @@ class Colouring(QtCore.QObject):
 
         def failed(failure: Exception) -> None:
             self.arriving -= not order.live
-            self._stumbled(failure)
+            self._work_failed(failure)
 
         self.background.run(work, then, failed)
 
@@ -269,7 +269,7 @@ class Colouring(QtCore.QObject):
             self._put(result, pictures)
         if pictures:
             self.background.run(
-                lambda: history.pack(pictures), lambda packed: self._packed(result, packed), self._stumbled
+                lambda: history.pack(pictures), lambda packed: self._packed(result, packed), self._work_failed
             )
         self.results_changed.emit()
 
@@ -305,7 +305,7 @@ class Colouring(QtCore.QObject):
         if self._passing:
             self._show(self._shown)
 
-    def _stumbled(self, failure: Exception) -> None:
+    def _work_failed(self, failure: Exception) -> None:
         self.preparing = 0
         self.failed.emit(
             f"{type(failure).__name__}: {failure}", tr("Close other programs if memory is short; else report it.")
@@ -325,7 +325,7 @@ class Colouring(QtCore.QObject):
         else:
             packed = result.packed
             self.background.run(
-                lambda: history.unpack(packed), lambda pictures: self._put(result, pictures), self._stumbled
+                lambda: history.unpack(packed), lambda pictures: self._put(result, pictures), self._work_failed
             )
         return result
 

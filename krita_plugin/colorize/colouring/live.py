@@ -58,7 +58,7 @@ class Live(QtCore.QObject):
         self._shown: dict[str, Picture] = {}
         self._newest: tuple[Order, dict[str, Picture]] | None = None
         colouring.live_done.connect(self._done)
-        colouring.covered.connect(self._give_way)
+        colouring.covered.connect(self._hide_under_result)
 
     def start(self) -> None:
         """Follow from now on; the picture is coloured at once."""
@@ -101,7 +101,7 @@ class Live(QtCore.QObject):
         if self._seen.pop("error", None) is not None:
             self.failed.emit("", "")
         self._hashing = True
-        self._colouring.digests(inputs, lambda digests: self._compare(inputs, options, digests), self._stumbled)
+        self._colouring.digests(inputs, lambda digests: self._compare(inputs, options, digests), self._work_failed)
 
     def _compare(self, inputs: Inputs, options: dict[str, Any], digests: dict[str, str]) -> None:
         self._hashing = False
@@ -121,7 +121,7 @@ class Live(QtCore.QObject):
             self._again = False
             self.schedule_check()
 
-    def _stumbled(self, failure: Exception) -> None:
+    def _work_failed(self, failure: Exception) -> None:
         self._hashing = False
         self.failed.emit(f"{type(failure).__name__}: {failure}", tr("Close other programs if memory is short."))
 
@@ -175,7 +175,7 @@ class Live(QtCore.QObject):
         self._made[inputs.document] = layers.ident(node)
         self._shown[inputs.document] = picture
 
-    def _give_way(self, document: Document) -> None:
+    def _hide_under_result(self, document: Document) -> None:
         """Hide a live layer that multiplies with a result; the next one goes inside the result's group."""
         key = layers.document_key(document)
         node = layers.find(document, self._made.get(key, ""))

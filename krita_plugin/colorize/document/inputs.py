@@ -10,7 +10,17 @@ from ..i18n import tr
 from . import layers
 from .choices import BELOW, NONE, SELECTION, Chosen
 from .context import picture_so_far
-from .pixels import Picture, bench, canvas, is_opaque, is_plain, painted, read, read_coverage, read_selection
+from .pixels import (
+    Picture,
+    canvas,
+    conversion_document,
+    is_opaque,
+    is_plain,
+    painted,
+    read,
+    read_coverage,
+    read_selection,
+)
 
 if TYPE_CHECKING:
     from krita import Document, Node
@@ -57,7 +67,7 @@ def collect(document: Document, chosen: Chosen, model: dict[str, Any], go_on: bo
     """
     if is_plain(document):
         return _collect(document, chosen, model, go_on)
-    with bench():
+    with conversion_document():
         return _collect(document, chosen, model, go_on)
 
 

@@ -94,25 +94,25 @@ def is_plain(node: Node | Document) -> bool:
     return bool(node.colorModel() == "RGBA" and node.colorDepth() == "U8" and node.colorProfile() in BUILT_IN)
 
 
-_benches: list[Document] = []
+_conversion_documents: list[Document] = []
 
 
 @contextlib.contextmanager
-def bench() -> Iterator[Document]:
+def conversion_document() -> Iterator[Document]:
     """A hidden document for conversions: in the artist's own they would be steps to undo. One inside another is shared.
 
     It must not outlive the operation: Krita crashes at its end if one is left.
     """
-    if _benches:
-        yield _benches[-1]
+    if _conversion_documents:
+        yield _conversion_documents[-1]
         return
     document = Krita.instance().createDocument(8, 8, "Colorize", "RGBA", "U8", SRGB, 72.0)
     document.setBatchmode(True)
-    _benches.append(document)
+    _conversion_documents.append(document)
     try:
         yield document
     finally:
-        _benches.remove(document)
+        _conversion_documents.remove(document)
         document.setModified(False)
         document.close()
 
@@ -120,7 +120,7 @@ def bench() -> Iterator[Document]:
 def to_srgb(raw: QtCore.QByteArray, kind: tuple[str, str, str], rect: Rect) -> QtCore.QByteArray:
     """Raw pixels of a colour space (model, depth, profile) as BGRA8, by a layer that belongs to no image."""
     x, y, w, h = rect
-    with krita_call("convert"), bench() as document:
+    with krita_call("convert"), conversion_document() as document:
         aside = document.createNode("colorize", "paintlayer")
         aside.setColorSpace(*kind)
         aside.setPixelData(raw, x, y, w, h)
@@ -184,7 +184,7 @@ def fill(node: Node, picture: Picture) -> None:
         with krita_call("write"):
             node.setPixelData(data, *rect)
         return
-    with krita_call("convert"), bench() as document:
+    with krita_call("convert"), conversion_document() as document:
         aside = document.createNode("colorize", "paintlayer")
         aside.setPixelData(data, *rect)
         aside.setColorSpace(*kind)

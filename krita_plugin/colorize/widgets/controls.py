@@ -9,7 +9,7 @@ from ..qt import QtCore, QtGui, QtWidgets, not_none
 _MIN_CHARACTERS = 5
 
 
-class _Calm:
+class _WheelByFocus:
     """Goes before a box's Qt class: scrolling the dock must not change what the box holds."""
 
     def wheelEvent(self: Any, event: Any) -> None:  # noqa: N802
@@ -20,7 +20,7 @@ class _Calm:
             event.ignore()
 
 
-class ComboBox(_Calm, QtWidgets.QComboBox):
+class ComboBox(_WheelByFocus, QtWidgets.QComboBox):
     """A combo box that may be narrower than its texts."""
 
     def __init__(self, name: str, parent: QtWidgets.QWidget | None = None) -> None:
@@ -57,7 +57,7 @@ class ComboBox(_Calm, QtWidgets.QComboBox):
         painter.drawControl(style.ControlElement.CE_ComboBoxLabel, option)
 
 
-class SpinBox(_Calm, QtWidgets.QSpinBox):
+class SpinBox(_WheelByFocus, QtWidgets.QSpinBox):
     """A whole number."""
 
     def __init__(self, name: str, low: int, high: int, step: int = 1, suffix: str = "") -> None:
@@ -69,7 +69,7 @@ class SpinBox(_Calm, QtWidgets.QSpinBox):
         _shrinkable(self)
 
 
-class DoubleSpinBox(_Calm, QtWidgets.QDoubleSpinBox):
+class DoubleSpinBox(_WheelByFocus, QtWidgets.QDoubleSpinBox):
     """A number with a fraction."""
 
     def __init__(self, name: str, low: float, high: float, step: float) -> None:
