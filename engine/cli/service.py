@@ -47,7 +47,7 @@ def serve(
     as_json: bool,
 ) -> None:
     """Serve the Krita plugin and other clients until stopped; leave at once where an engine serves already."""
-    from engine.service import lifecycle
+    from engine.service import leftovers, lifecycle
     from engine.service.server import Options, Server
 
     if parent_pid is not None and not lifecycle.Parent(parent_pid).alive():
@@ -61,7 +61,7 @@ def serve(
                 about = {"pid": running.pid, "session": running.session, "adopted": True}
                 _say(f"an engine serves already (process {running.pid})", about, as_json=as_json)
                 return
-            lifecycle.clean_up(folder)
+            leftovers.clean_up(folder)
             server = Server(folder, options, asked)
             try:
                 server.publish()
@@ -139,7 +139,7 @@ def _in_words(body: dict[str, Any]) -> str:
 def stop(as_json: bool) -> None:
     """End the engine, and wait until it is gone."""
     from engine.protocol.connection import pid_alive, read_connection
-    from engine.service import lifecycle
+    from engine.service import leftovers, lifecycle
 
     connection = read_connection(lifecycle.folder() / "engine.json")
     if connection is None or not pid_alive(connection.pid):
@@ -155,7 +155,7 @@ def stop(as_json: bool) -> None:
         raise ColorizeError(f"the engine (process {pid}) does not end", "end that process with the system's own means")
     with lifecycle.starting(lifecycle.folder()):
         if lifecycle.find_engine(lifecycle.folder()) is None:
-            lifecycle.clean_up(lifecycle.folder())
+            leftovers.clean_up(lifecycle.folder())
     _say(f"stopped (process {pid})", {"stopped": True, "pid": pid}, as_json=as_json)
 
 

@@ -6,10 +6,8 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 import struct
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from zmq.utils import z85
 from engine.errors import ColorizeError
 from engine.protocol.limits import MAX_PIXELS
 from engine.protocol.messages import MAX_HEADER
+from engine.service.leftovers import make_short_folder, remove_short_folder
 
 LONGEST_PATH = 100
 """Bytes of a socket's path; systems end it somewhat above 100."""
@@ -46,6 +45,7 @@ class Doors:
         zap: where libzmq asks whether a key is good; None without keys.
         endpoints: of both.
         server_key, client_public, client_secret: Z85, empty without keys.
+        folder: made for the sockets alone; None where they lie in the private one.
     """
 
     jobs: Socket
@@ -74,7 +74,7 @@ class Doors:
             if endpoint.startswith("ipc://"):
                 Path(endpoint[6:]).unlink(missing_ok=True)
         if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_short_folder(self.folder)
 
 
 def open_doors(context: Context, folder: Path, session: str, listen: str | None = None) -> Doors:
@@ -97,7 +97,7 @@ def open_doors(context: Context, folder: Path, session: str, listen: str | None 
 def _open_files(context: Context, folder: Path, session: str) -> Doors:
     own = None
     if len(os.fsencode(folder / f"{session[:12]}.control")) > LONGEST_PATH:
-        own = folder = Path(tempfile.mkdtemp(prefix="colorize-", dir="/tmp"))  # made with mode 0700
+        own = folder = make_short_folder()
     endpoints = [f"ipc://{folder / f'{session[:12]}.{name}'}" for name in ("jobs", "control")]
     sockets, monitors = _routers(context)
     try:

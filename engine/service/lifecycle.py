@@ -6,9 +6,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
-import shutil
 import socket
-import stat
 import tempfile
 import time
 from collections import deque
@@ -128,24 +126,6 @@ def find_engine(where: Path, wait: float = ANSWER) -> Connection | None:
         return None
     answer = ask(connection, "ping", wait=wait)
     return connection if answer is not None and answer.type == "pong" else None
-
-
-def clean_up(where: Path) -> None:
-    """Remove what a killed engine has left: its sockets and the file that names them. Call it under ``starting``."""
-    old = read_connection(where / "engine.json")
-    for pattern in ("*.jobs", "*.control", "exchange-*.tmp", ".engine.json.*"):
-        for path in where.glob(pattern):
-            with contextlib.suppress(OSError):
-                path.unlink()
-    with contextlib.suppress(OSError):
-        (where / "engine.json").unlink()
-    if old is not None and old.jobs.startswith("ipc://"):
-        elsewhere = Path(old.jobs[6:]).parent
-        # Only a folder as the engine makes them where the path of its own is too long.
-        with contextlib.suppress(OSError):
-            found = elsewhere.lstat()
-            if elsewhere.name.startswith("colorize-") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-                shutil.rmtree(elsewhere, ignore_errors=True)
 
 
 class Parent:
