@@ -49,6 +49,9 @@ class Connection:
         server_key: public CURVE key of the engine, Z85; empty for ipc.
         client_public: public CURVE key for clients of this engine; empty for ipc.
         client_secret: its secret half; never printed.
+        process_start: when the process of that pid started, in the system's own counting, as text; empty where it is
+            not known. With another one the pid is of another process.
+        runtime: absolute path of the folder the file was written to; empty in files of older engines.
     """
 
     pid: int
@@ -61,6 +64,8 @@ class Connection:
     server_key: str = ""
     client_public: str = ""
     client_secret: str = ""
+    process_start: str = ""
+    runtime: str = ""
 
     def __repr__(self) -> str:
         """Without the keys, so that no log or traceback shows them."""
@@ -162,10 +167,10 @@ def _parse(values: Any) -> Connection | None:
     if not isinstance(values, dict):
         return None
     texts = ("jobs", "control", "version", "session")
-    keys = ("server_key", "client_public", "client_secret")
+    optional = ("server_key", "client_public", "client_secret", "process_start", "runtime")
     if any(not isinstance(values.get(k), str) or not values[k] for k in texts):
         return None
-    if any(not isinstance(values.get(k, ""), str) for k in keys):
+    if any(not isinstance(values.get(k, ""), str) for k in optional):
         return None
     if any(not values[k].startswith(("ipc://", "tcp://")) for k in ("jobs", "control")):
         return None
@@ -176,7 +181,7 @@ def _parse(values: Any) -> Connection | None:
     if not isinstance(started, (int, float)) or isinstance(started, bool) or not math.isfinite(started):
         return None
     good: dict[str, Any] = {k: values[k] for k in (*texts, "pid", "protocol")}
-    return Connection(**good, started=float(started), **{k: values.get(k, "") for k in keys})
+    return Connection(**good, started=float(started), **{k: values.get(k, "") for k in optional})
 
 
 def read_connection(path: Path | None = None) -> Connection | None:

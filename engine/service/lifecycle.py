@@ -17,10 +17,12 @@ from typing import Any
 import zmq
 
 from engine.errors import ColorizeError
-from engine.protocol.connection import Connection, FolderError, pid_alive, read_connection, runtime_folder
+from engine.protocol.connection import Connection, FolderError, pid_alive, runtime_folder
 from engine.protocol.messages import Message, ProtocolError, decode, encode
 from engine.protocol.sockets import use_keys
+from engine.service.identity import engine_of
 from engine.system.folders import user_data_folder
+from engine.system.process import process_start
 
 ANSWER = 1.0
 """Seconds an engine has to answer a ping before it counts as dead."""
@@ -121,8 +123,8 @@ def ask(connection: Connection, kind: str, body: dict[str, Any] | None = None, w
 
 def find_engine(where: Path, wait: float = ANSWER) -> Connection | None:
     """The engine that the connection file names, if it is alive and answers within ``wait`` seconds."""
-    connection = read_connection(where / "engine.json")
-    if connection is None or not pid_alive(connection.pid):
+    connection = engine_of(where)
+    if connection is None:
         return None
     answer = ask(connection, "ping", wait=wait)
     return connection if answer is not None and answer.type == "pong" else None
@@ -132,19 +134,11 @@ class Parent:
     """A process without which the engine has nothing to do."""
 
     def __init__(self, pid: int) -> None:
-        self.pid, self._born = pid, _birth(pid)
+        self.pid, self._born = pid, process_start(pid)
 
     def alive(self) -> bool:
         """Whether it runs; another process that got its number does not count."""
-        return pid_alive(self.pid) and _birth(self.pid) == self._born
-
-
-def _birth(pid: int) -> str:
-    """When a process started, in the system's own counting; empty where only other systems' ways would tell."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+        return pid_alive(self.pid) and process_start(self.pid) == self._born
 
 
 class Inbox:

@@ -30,6 +30,7 @@ from engine.service.endpoints import Context, open_doors, read_frames, read_moni
 from engine.service.lifecycle import Inbox, Parent
 from engine.service.outbox import Outbox
 from engine.service.supervisor import Supervisor
+from engine.system.process import process_start
 
 AT_ONCE = 50
 """Messages taken before anything else is looked after."""
@@ -103,6 +104,8 @@ class Server:
             self.doors.server_key,
             self.doors.client_public,
             self.doors.client_secret,
+            process_start(os.getpid()),
+            str(folder.absolute()),
         )
 
     def publish(self) -> None:
