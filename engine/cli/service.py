@@ -47,7 +47,7 @@ def serve(
     as_json: bool,
 ) -> None:
     """Serve the Krita plugin and other clients until stopped; leave at once where an engine serves already."""
-    from engine.service import leftovers, lifecycle
+    from engine.service import identity, leftovers, lifecycle
     from engine.service.server import Options, Server
 
     if parent_pid is not None and not lifecycle.Parent(parent_pid).alive():
@@ -61,6 +61,7 @@ def serve(
                 about = {"pid": running.pid, "session": running.session, "adopted": True}
                 _say(f"an engine serves already (process {running.pid})", about, as_json=as_json)
                 return
+            identity.log_abnormal_end(folder)
             leftovers.clean_up(folder)
             server = Server(folder, options, asked)
             try:

@@ -6,13 +6,17 @@ The engine is known by its number, the start of its process and the folder that 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from engine.protocol.connection import FILE_NAME, Connection, pid_alive, read_connection
 from engine.system.process import process_start
+
+log = logging.getLogger("engine.service.server")
 
 
 def may_run(connection: Connection) -> bool:
@@ -39,6 +43,16 @@ def engine_of(where: Path) -> Connection | None:
     """The engine that the connection file in a private folder names, unless it is known to be gone; asks it nothing."""
     connection = read_connection(where / FILE_NAME)
     return connection if connection is not None and may_run(connection) else None
+
+
+def log_abnormal_end(where: Path) -> None:
+    """Say in the log that the engine before this one has left its connection file, which one that ends takes away."""
+    old = read_connection(where / FILE_NAME)
+    if old is None:
+        return
+    became = "does not answer and is replaced" if may_run(old) else "ended without a word: it was killed or it crashed"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(old.started))
+    log.warning("the engine before this one (process %d, version %s, since %s) %s", old.pid, old.version, since, became)
 
 
 def kill(connection: Connection, where: Path) -> bool:

@@ -17,7 +17,7 @@ SHORT = Path("/tmp")  # noqa: S108 (folders in it are made by mkdtemp: random, w
 """Where sockets lie when the path of the private folder is too long for them."""
 _PREFIX = "colorize-"
 _FOLDER = re.compile(rf"{_PREFIX}[a-z0-9_]{{8}}")
-_SOCKET = re.compile(r"[0-9a-f]{12}\.(jobs|control)")
+_SOCKET = re.compile(r"[0-9a-f]{12}\.(jobs|control)(\.full)?")
 _FILE = re.compile(rf"exchange-[a-z0-9_]{{8}}\.tmp|\.{re.escape(FILE_NAME)}\.[a-z0-9_]{{8}}")
 
 
