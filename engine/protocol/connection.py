@@ -76,15 +76,32 @@ def _default_folder() -> Path:
     # The same folders as for weights and settings; repeated here, as is writing whole or not at all below, because this
     # package is bundled into Krita, whose Python has the standard library alone.
     if os.environ.get("COLORIZE_RUNTIME"):
-        return Path(os.environ["COLORIZE_RUNTIME"])
+        # What is named by hand may be relative; what is written into the connection file may not.
+        return Path(os.environ["COLORIZE_RUNTIME"]).absolute()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "colorize" / "run"
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime.startswith("/"):
-        return Path(runtime) / "colorize"
+        return (_from_environment("LOCALAPPDATA") or _home()) / "colorize" / "run"
+    runtime = _from_environment("XDG_RUNTIME_DIR")
+    if runtime is not None:
+        return runtime / "colorize"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "colorize" / "run"
-    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "colorize" / "run"
+        return _home() / "Library" / "Application Support" / "colorize" / "run"
+    return (_from_environment("XDG_DATA_HOME") or _home() / ".local" / "share") / "colorize" / "run"
+
+
+def _from_environment(name: str) -> Path | None:
+    """The folder a variable names; None where it names none or, against the custom of XDG, a relative one."""
+    folder = Path(os.environ.get(name, ""))
+    return folder if folder.is_absolute() else None
+
+
+def _home() -> Path:
+    try:
+        home = Path.home()
+    except (RuntimeError, KeyError):
+        home = Path()
+    if not home.is_absolute():
+        raise FolderError("the user's home folder is not known", "set HOME or COLORIZE_RUNTIME to a folder of your own")
+    return home
 
 
 def runtime_folder() -> Path:
@@ -93,7 +110,8 @@ def runtime_folder() -> Path:
     ``$COLORIZE_RUNTIME``, else ``$XDG_RUNTIME_DIR/colorize``, else ``run`` in the user's data folder.
 
     Raises:
-        FolderError: it cannot be made, is no folder, belongs to someone else or is open to others.
+        FolderError: it cannot be made, is no folder, belongs to someone else or is open to others, or the user has no
+            home folder to put it in.
     """
     folder = _default_folder()
     try:
@@ -119,6 +137,11 @@ def runtime_folder() -> Path:
             raise FolderError(
                 f"the folder {folder} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})",
                 f"close it with: chmod 700 '{folder}'",
+            )
+        if not os.access(str(folder), os.W_OK | os.X_OK):
+            raise FolderError(
+                f"the folder {folder} cannot be written",
+                "mend its permissions, or set COLORIZE_RUNTIME to a folder of your own",
             )
     return folder
 

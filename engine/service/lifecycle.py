@@ -80,15 +80,24 @@ def starting(where: Path) -> Iterator[None]:
     """Hold the lock that lets only one engine at a time look for another and take its place.
 
     Raises:
-        ColorizeError: another one has been starting for too long.
+        ColorizeError: another one has been starting for too long, or the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(where / "engine.lock", timeout=LOCK_WAIT, mode=0o600)
     try:
-        with FileLock(where / "engine.lock", timeout=LOCK_WAIT, mode=0o600):
-            yield
+        lock.acquire()
     except Timeout as e:
         raise ColorizeError("another engine has been starting for a long time", "try again, or end it by hand") from e
+    except (OSError, NotImplementedError) as e:
+        raise ColorizeError(
+            f"{where / 'engine.lock'} cannot be written and locked ({getattr(e, 'strerror', None) or e})",
+            "mend its permissions, or set COLORIZE_RUNTIME to a folder of your own",
+        ) from e
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def ask(connection: Connection, kind: str, body: dict[str, Any] | None = None, wait: float = ANSWER) -> Message | None:

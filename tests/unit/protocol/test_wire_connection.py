@@ -68,8 +68,15 @@ def test_the_places_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert runtime_folder() == tmp_path / "run" / "colorize"
     monkeypatch.setenv("XDG_RUNTIME_DIR", "not/absolute")
     assert runtime_folder() == tmp_path / "data" / "colorize" / "run"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for value in ("", "not/absolute"):
+        monkeypatch.setenv("XDG_DATA_HOME", value)
+        assert runtime_folder() == tmp_path / "home" / ".local" / "share" / "colorize" / "run"
     monkeypatch.setenv("COLORIZE_RUNTIME", str(tmp_path / "own"))
     assert runtime_folder() == tmp_path / "own"
+    monkeypatch.setenv("COLORIZE_RUNTIME", "near")
+    assert runtime_folder() == tmp_path / "near"
 
 
 def test_a_folder_that_is_not_private_is_refused(runtime: Path, tmp_path: Path) -> None:
@@ -94,6 +101,13 @@ def test_a_folder_of_somebody_else_is_refused(runtime: Path, monkeypatch: pytest
     other = os.geteuid() + 1
     monkeypatch.setattr(os, "geteuid", lambda: other)
     with pytest.raises(FolderError, match="belongs to another user"):
+        runtime_folder()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)  # root may write everywhere
+    with pytest.raises(FolderError, match=r"cannot be written; .*COLORIZE_RUNTIME"):
         runtime_folder()
 
 
