@@ -18,6 +18,7 @@ import click
 from engine.errors import ColorizeError
 from engine.system.device import DEVICES
 from engine.system.process import on_signals
+from engine.system.terminal import echo
 
 END_SECONDS = 10.0
 """Seconds an engine has to end."""
@@ -94,7 +95,10 @@ def _signals() -> Iterator[list[str]]:
 def _say(text: str, about: dict[str, Any], *, as_json: bool) -> None:
     """Print a line; a parent that does not read any more is no reason to fail."""
     with contextlib.suppress(OSError, ValueError):
-        click.echo(json.dumps({"ok": True, **about}) if as_json else text)
+        if as_json:
+            click.echo(json.dumps({"ok": True, **about}))
+        else:
+            echo(text)
         sys.stdout.flush()
 
 

@@ -23,6 +23,7 @@ from engine.protocol.sockets import use_keys
 from engine.service.identity import engine_of
 from engine.system.folders import user_data_folder
 from engine.system.process import process_start
+from engine.system.terminal import harmless
 
 ANSWER = 1.0
 """Seconds an engine has to answer a ping before it counts as dead."""
@@ -55,6 +56,18 @@ class _Log(logging.handlers.RotatingFileHandler):
         """Do nothing."""
 
 
+class _Lines(logging.Formatter):
+    """A record is one line, but for a traceback below it, and nothing in it is obeyed by who shows it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        """The line without the traceback."""
+        return harmless(super().formatMessage(record), one_line=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """All of it."""
+        return harmless(super().format(record))
+
+
 @contextlib.contextmanager
 def logged() -> Iterator[None]:
     """Write what the loggers below ``engine`` say to the rotating log file; without one, to nowhere."""
@@ -63,7 +76,7 @@ def logged() -> Iterator[None]:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _Log(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Lines("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
