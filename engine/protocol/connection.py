@@ -138,11 +138,6 @@ def runtime_folder() -> Path:
                 f"the folder {folder} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})",
                 f"close it with: chmod 700 '{folder}'",
             )
-        if not os.access(str(folder), os.W_OK | os.X_OK):
-            raise FolderError(
-                f"the folder {folder} cannot be written",
-                "mend its permissions, or set COLORIZE_RUNTIME to a folder of your own",
-            )
     return folder
 
 

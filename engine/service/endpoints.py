@@ -57,6 +57,8 @@ class Doors:
         if self._closed:
             return
         self._closed = True
+        for gate in self.gates:
+            gate.look()  # libzmq waits for the reader of a monitor that is full
         for socket in (self.jobs, self.control):
             with contextlib.suppress(zmq.ZMQError):
                 socket.disable_monitor()
@@ -102,6 +104,8 @@ def _open_files(context: Context, folder: Path, session: str, room: Room) -> Doo
             gate.path = path
             endpoints.append(endpoint)
     except zmq.ZMQError as e:
+        if own is not None:
+            remove_short_folder(own)
         raise ColorizeError(
             f"{endpoint} cannot be bound ({e.strerror})", "set COLORIZE_RUNTIME to another folder"
         ) from e

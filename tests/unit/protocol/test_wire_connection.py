@@ -104,13 +104,6 @@ def test_a_folder_of_somebody_else_is_refused(runtime: Path, monkeypatch: pytest
         runtime_folder()
 
 
-def test_a_folder_that_cannot_be_written_is_refused(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)  # root may write everywhere
-    with pytest.raises(FolderError, match=r"cannot be written; .*COLORIZE_RUNTIME"):
-        runtime_folder()
-
-
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("COLORIZE_RUNTIME", str(tmp_path / "file" / "run"))
