@@ -19,6 +19,7 @@ from engine.protocol.settings import SAMPLING
 from engine.system.device import DEVICES
 from engine.system.process import on_signals
 from engine.system.progress import ProgressBar, in_time
+from engine.system.terminal import echo
 
 if TYPE_CHECKING:
     from engine.batch.plan import Frame
@@ -99,7 +100,7 @@ def batch(
     if as_json:
         click.echo(json.dumps(_in_json(outcome, stopped, output, wanted, time.monotonic() - started)))
     elif not quiet or stopped:
-        click.echo(_in_words(outcome, stopped, output, time.monotonic() - started), err=True)
+        echo(_in_words(outcome, stopped, output, time.monotonic() - started), err=True)
     code = STOPPED if stopped else FAILED if outcome.failed else 0
     click.get_current_context().exit(code)
 

@@ -170,12 +170,11 @@ def _disk() -> Check:
 
 
 def _service() -> Check:
-    from engine.protocol.connection import pid_alive, read_connection
-    from engine.service import lifecycle
+    from engine.service import identity, lifecycle
 
     folder = lifecycle.folder()
-    connection = read_connection(folder / "engine.json")
-    if connection is None or not pid_alive(connection.pid):
+    connection = identity.engine_of(folder)
+    if connection is None:
         return Check("service", "ok", f"no engine is running; sockets would be in {folder}")
     if lifecycle.find_engine(folder) is None:
         finding = f"the engine (process {connection.pid}) does not answer"

@@ -23,6 +23,7 @@ from engine.errors import ColorizeError, check_size
 from engine.system.device import DEVICES, choose_device, is_out_of_memory
 from engine.system.process import building, leave, on_signals, yield_cores
 from engine.system.progress import ProgressBar
+from engine.system.terminal import echo
 
 if TYPE_CHECKING:
     from engine.models.checkpoint import LoadedModel
@@ -54,9 +55,9 @@ class Group(click.Group):
             result = super().main(given, *rest, **extra)
         except Exception as e:
             if "--debug" in given:
-                traceback.print_exc()
+                echo(traceback.format_exc().rstrip(), err=True)
             error, code = explain(e)
-            click.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             if "--json" in given:
                 click.echo(json.dumps({"ok": False, "error": error.cause, "remedy": error.remedy}))
             return code
@@ -202,7 +203,7 @@ def colorize(
         }
         click.echo(json.dumps(report))
     elif not quiet:
-        click.echo(f"{', '.join(map(str, targets.pictures))} ({seconds:.1f} s)", err=True)
+        echo(f"{', '.join(map(str, targets.pictures))} ({seconds:.1f} s)", err=True)
 
 
 @main.command()
@@ -220,7 +221,7 @@ def models(weights: Path | None, as_json: bool) -> None:
         return
     for row in rows:
         about = f"broken: {row['error']}" if row["error"] else f"{row['title']}; {row['size']} px ({row['weights']})"
-        click.echo(f"{row['name']:<20} {about}")
+        echo(f"{row['name']:<20} {about}")
 
 
 @main.command()
@@ -238,7 +239,7 @@ def doctor(context: click.Context, weights: Path | None, as_json: bool) -> None:
     else:
         for check in checks:
             remedy = f"; {check.remedy}" if check.remedy else ""
-            click.echo(f"{check.status:<5} {check.name:<9} {check.finding}{remedy}")
+            echo(f"{check.status:<5} {check.name:<9} {check.finding}{remedy}")
     if not healthy:
         context.exit(FAILED)
 

@@ -18,6 +18,7 @@ import click
 from engine.errors import ColorizeError
 from engine.system.device import DEVICES
 from engine.system.process import on_signals
+from engine.system.terminal import echo
 
 END_SECONDS = 10.0
 """Seconds an engine has to end."""
@@ -47,7 +48,7 @@ def serve(
     as_json: bool,
 ) -> None:
     """Serve the Krita plugin and other clients until stopped; leave at once where an engine serves already."""
-    from engine.service import lifecycle
+    from engine.service import identity, leftovers, lifecycle
     from engine.service.server import Options, Server
 
     if parent_pid is not None and not lifecycle.Parent(parent_pid).alive():
@@ -61,7 +62,8 @@ def serve(
                 about = {"pid": running.pid, "session": running.session, "adopted": True}
                 _say(f"an engine serves already (process {running.pid})", about, as_json=as_json)
                 return
-            lifecycle.clean_up(folder)
+            identity.log_abnormal_end(folder)
+            leftovers.clean_up(folder)
             server = Server(folder, options, asked)
             try:
                 server.publish()
@@ -93,18 +95,20 @@ def _signals() -> Iterator[list[str]]:
 def _say(text: str, about: dict[str, Any], *, as_json: bool) -> None:
     """Print a line; a parent that does not read any more is no reason to fail."""
     with contextlib.suppress(OSError, ValueError):
-        click.echo(json.dumps({"ok": True, **about}) if as_json else text)
+        if as_json:
+            click.echo(json.dumps({"ok": True, **about}))
+        else:
+            echo(text)
         sys.stdout.flush()
 
 
 @click.command()
 def status(as_json: bool) -> None:
     """Say how the engine is doing."""
-    from engine.protocol.connection import pid_alive, read_connection
-    from engine.service import lifecycle
+    from engine.service import identity, lifecycle
 
-    connection = read_connection(lifecycle.folder() / "engine.json")
-    if connection is None or not pid_alive(connection.pid):
+    connection = identity.engine_of(lifecycle.folder())
+    if connection is None:
         _say("no engine is running", {"running": False}, as_json=as_json)
         return
     answer = lifecycle.ask(connection, "status", wait=2.0)
@@ -138,35 +142,29 @@ def _in_words(body: dict[str, Any]) -> str:
 @click.command()
 def stop(as_json: bool) -> None:
     """End the engine, and wait until it is gone."""
-    from engine.protocol.connection import pid_alive, read_connection
-    from engine.service import lifecycle
+    from engine.service import identity, leftovers, lifecycle
 
-    connection = read_connection(lifecycle.folder() / "engine.json")
-    if connection is None or not pid_alive(connection.pid):
+    folder = lifecycle.folder()
+    connection = identity.engine_of(folder)
+    if connection is None:
         _say("no engine is running", {"stopped": False}, as_json=as_json)
         return
     pid = connection.pid
-    if lifecycle.ask(connection, "shutdown", wait=2.0) is None:
-        _end_by_force(pid)
+    by_hand = f"end process {pid} with the system's own means"
+    if lifecycle.ask(connection, "shutdown", wait=2.0) is None and not identity.kill(connection, folder):
+        raise ColorizeError(
+            f"the engine does not answer, and it is not sure that process {pid} is it",
+            f"look what that process is: {by_hand} if it is an engine, else delete {folder / 'engine.json'}",
+        )
     deadline = time.monotonic() + END_SECONDS
-    while pid_alive(pid) and time.monotonic() < deadline:
+    while identity.may_run(connection) and time.monotonic() < deadline:
         time.sleep(0.05)
-    if pid_alive(pid):
-        raise ColorizeError(f"the engine (process {pid}) does not end", "end that process with the system's own means")
-    with lifecycle.starting(lifecycle.folder()):
-        if lifecycle.find_engine(lifecycle.folder()) is None:
-            lifecycle.clean_up(lifecycle.folder())
+    if identity.may_run(connection):
+        raise ColorizeError(f"the engine (process {pid}) does not end", by_hand)
+    with lifecycle.starting(folder):
+        if lifecycle.find_engine(folder) is None:
+            leftovers.clean_up(folder)
     _say(f"stopped (process {pid})", {"stopped": True, "pid": pid}, as_json=as_json)
-
-
-def _end_by_force(pid: int) -> None:
-    """End an engine that does not answer, if the system confirms that the process is one."""
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"serve" in words:
-            os.kill(pid, signal.SIGKILL)
-            return
-    raise ColorizeError(f"the engine (process {pid}) does not answer", "end that process with the system's own means")
 
 
 def register(

@@ -43,7 +43,9 @@ def search_folders(explicit: Path | None) -> list[Path]:
     places = [explicit] if explicit else []
     if os.environ.get("COLORIZE_WEIGHTS"):
         places.append(Path(os.environ["COLORIZE_WEIGHTS"]))
-    return [*places, user_data_folder() / "weights", PACKAGE_WEIGHTS]
+    with contextlib.suppress(ColorizeError):  # a user without a home has none there
+        places.append(user_data_folder() / "weights")
+    return [*places, PACKAGE_WEIGHTS]
 
 
 def find_weights(model: str, explicit: Path | None = None) -> Path:

@@ -20,7 +20,7 @@ from .events import LOST, PASSING, Event, Mailbox
 from .messages import PROTOCOL, Buffer, Message, ProtocolError, decode, encode
 from .payload import Request, prepare
 from .requests import Ledger
-from .sockets import CHANNELS, REFUSED, UP, Link
+from .sockets import CHANNELS, FULL, UP, WHY, Link
 
 PING_EVERY = 1.0
 """Seconds."""
@@ -28,6 +28,8 @@ SILENCE = 1.5
 """Seconds without a word from the engine after which it counts as lost."""
 LOOK_EVERY = 0.25
 """Seconds between looks at the connection file and at the engine's process."""
+RETRY_EVERY = 2.0
+"""Seconds between tries to get in where there are too many clients."""
 MAX_KNOWN = 64
 """Digests remembered as known to the engine."""
 MAX_NEEDS = 3
@@ -64,6 +66,7 @@ class Loop:
         self._heard = self._pinged = self._greeted = self._looked = self._turned = float("-inf")
         self._ledger = Ledger(self.mailbox)
         self._notes: deque[Message] = deque(maxlen=1000)
+        self._retries: dict[str, float] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
 
     # ---- for the caller's thread
@@ -174,6 +177,7 @@ class Loop:
 
     def _open_link(self, connection: Connection) -> None:
         self._close_link("engine_replaced")
+        self._retries.clear()
         self._connection = connection
         self._pid_seen, self._refusal, self._told = pid_alive(connection.pid), None, False
         if connection.protocol != PROTOCOL:
@@ -235,6 +239,10 @@ class Loop:
         link = self._link
         if link is None:
             return
+        for channel in [c for c, when in self._retries.items() if now >= when]:
+            del self._retries[channel]
+            if not link.up[channel]:
+                link.reconnect(channel)
         if link.up["jobs"] and not self._welcomed and now - self._greeted >= PING_EVERY:
             hello = Message("hello", {"protocol": PROTOCOL}, session=self.session)
             if link.send("jobs", encode(hello)):
@@ -363,9 +371,11 @@ class Loop:
                 self._drain(channel)
                 self._lose(channel)
                 self._say("lost", "connection_broken")
-                if change == REFUSED and not self._told:
+                if change == FULL:
+                    self._retries[channel] = time.monotonic() + RETRY_EVERY
+                if change in WHY and not self._told:
                     self._told = True
-                    self._tell(self.mailbox.state, "refused", "the engine refused the connection: it has other keys")
+                    self._tell(self.mailbox.state, *WHY[change])
 
     def _drain(self, channel: str, most: int = sys.maxsize) -> None:
         """Hear what has arrived. Before a loss is dealt with: an answer that came in time counts."""

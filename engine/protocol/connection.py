@@ -49,6 +49,9 @@ class Connection:
         server_key: public CURVE key of the engine, Z85; empty for ipc.
         client_public: public CURVE key for clients of this engine; empty for ipc.
         client_secret: its secret half; never printed.
+        process_start: when the process of that pid started, in the system's own counting, as text; empty where it is
+            not known. With another one the pid is of another process.
+        runtime: absolute path of the folder the file was written to; empty in files of older engines.
     """
 
     pid: int
@@ -61,6 +64,8 @@ class Connection:
     server_key: str = ""
     client_public: str = ""
     client_secret: str = ""
+    process_start: str = ""
+    runtime: str = ""
 
     def __repr__(self) -> str:
         """Without the keys, so that no log or traceback shows them."""
@@ -71,15 +76,32 @@ def _default_folder() -> Path:
     # The same folders as for weights and settings; repeated here, as is writing whole or not at all below, because this
     # package is bundled into Krita, whose Python has the standard library alone.
     if os.environ.get("COLORIZE_RUNTIME"):
-        return Path(os.environ["COLORIZE_RUNTIME"])
+        # What is named by hand may be relative; what is written into the connection file may not.
+        return Path(os.environ["COLORIZE_RUNTIME"]).absolute()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "colorize" / "run"
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime.startswith("/"):
-        return Path(runtime) / "colorize"
+        return (_from_environment("LOCALAPPDATA") or _home()) / "colorize" / "run"
+    runtime = _from_environment("XDG_RUNTIME_DIR")
+    if runtime is not None:
+        return runtime / "colorize"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "colorize" / "run"
-    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "colorize" / "run"
+        return _home() / "Library" / "Application Support" / "colorize" / "run"
+    return (_from_environment("XDG_DATA_HOME") or _home() / ".local" / "share") / "colorize" / "run"
+
+
+def _from_environment(name: str) -> Path | None:
+    """The folder a variable names; None where it names none or, against the custom of XDG, a relative one."""
+    folder = Path(os.environ.get(name, ""))
+    return folder if folder.is_absolute() else None
+
+
+def _home() -> Path:
+    try:
+        home = Path.home()
+    except (RuntimeError, KeyError):
+        home = Path()
+    if not home.is_absolute():
+        raise FolderError("the user's home folder is not known", "set HOME or COLORIZE_RUNTIME to a folder of your own")
+    return home
 
 
 def runtime_folder() -> Path:
@@ -88,7 +110,8 @@ def runtime_folder() -> Path:
     ``$COLORIZE_RUNTIME``, else ``$XDG_RUNTIME_DIR/colorize``, else ``run`` in the user's data folder.
 
     Raises:
-        FolderError: it cannot be made, is no folder, belongs to someone else or is open to others.
+        FolderError: it cannot be made, is no folder, belongs to someone else or is open to others, or the user has no
+            home folder to put it in.
     """
     folder = _default_folder()
     try:
@@ -162,10 +185,10 @@ def _parse(values: Any) -> Connection | None:
     if not isinstance(values, dict):
         return None
     texts = ("jobs", "control", "version", "session")
-    keys = ("server_key", "client_public", "client_secret")
+    optional = ("server_key", "client_public", "client_secret", "process_start", "runtime")
     if any(not isinstance(values.get(k), str) or not values[k] for k in texts):
         return None
-    if any(not isinstance(values.get(k, ""), str) for k in keys):
+    if any(not isinstance(values.get(k, ""), str) for k in optional):
         return None
     if any(not values[k].startswith(("ipc://", "tcp://")) for k in ("jobs", "control")):
         return None
@@ -176,7 +199,7 @@ def _parse(values: Any) -> Connection | None:
     if not isinstance(started, (int, float)) or isinstance(started, bool) or not math.isfinite(started):
         return None
     good: dict[str, Any] = {k: values[k] for k in (*texts, "pid", "protocol")}
-    return Connection(**good, started=float(started), **{k: values.get(k, "") for k in keys})
+    return Connection(**good, started=float(started), **{k: values.get(k, "") for k in optional})
 
 
 def read_connection(path: Path | None = None) -> Connection | None:

@@ -11,8 +11,15 @@ from .connection import Connection
 from .limits import MAX_PIXELS
 from .messages import MAX_HEADER, Data
 
-UP, DOWN, REFUSED = "up", "down", "refused"
+UP, DOWN, REFUSED, FULL = "up", "down", "refused", "full"
+WHY = {
+    REFUSED: ("refused", "the engine refused the connection: it has other keys"),
+    FULL: ("too_many_clients", "the engine has too many clients; close other programs that use it"),
+}
+"""Code and words for a client that was not let in."""
 CHANNELS = ("control", "jobs")
+NO_ROOM = 500
+"""Status code of a refusal because of too many clients; libzmq may take it for final."""
 _WAITING = {"jobs": 2, "control": 100}
 """Messages libzmq may hold back per channel; what is held by us instead can still be cancelled and costs no copy."""
 
@@ -38,20 +45,30 @@ class Link:
         Raises:
             zmq.ZMQError: an endpoint or a key is no good.
         """
-        self.connection = connection
+        self.connection, self._context = connection, context
         self.up = dict.fromkeys(CHANNELS, False)
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
         self.monitors: dict[str, zmq.Socket[bytes]] = {}
         try:
             for channel in CHANNELS:
-                self._connect(context, channel)
+                self._connect(channel)
         except BaseException:
             self.close()
             raise
 
-    def _connect(self, context: zmq.Context[zmq.Socket[bytes]], channel: str) -> None:
+    def reconnect(self, channel: str) -> None:
+        """Start anew with a socket that was not let in.
+
+        Raises:
+            zmq.ZMQError: there are no descriptors left.
+        """
+        self._disconnect(channel)
+        self.up[channel] = False
+        self._connect(channel)
+
+    def _connect(self, channel: str) -> None:
         known = self.connection
-        socket = self.sockets[channel] = context.socket(zmq.DEALER)
+        socket = self.sockets[channel] = self._context.socket(zmq.DEALER)
         socket.linger = 0
         # Without a peer nothing is queued, so nothing old reaches an engine that comes back.
         socket.immediate = True
@@ -71,17 +88,19 @@ class Link:
         socket.connect(known.jobs if channel == "jobs" else known.control)
 
     def changes(self, channel: str) -> list[str]:
-        """What happened to a socket since the last call: ``UP``, ``DOWN`` or ``REFUSED``, in order."""
+        """What happened to a socket since the last call, in order: ``UP``, ``DOWN``, ``REFUSED`` or ``FULL``."""
         found = []
         with contextlib.suppress(zmq.Again):
             while True:
                 frames = self.monitors[channel].recv_multipart(zmq.NOBLOCK)
                 # Parsed here, as pyzmq's own parser imports asyncio.
-                number = struct.unpack("=Hi", frames[0])[0]
+                number, value = struct.unpack("=Hi", frames[0])
                 if number == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     found.append(UP)
+                elif number == zmq.EVENT_DISCONNECTED:
+                    found.append(DOWN)
                 else:
-                    found.append(DOWN if number == zmq.EVENT_DISCONNECTED else REFUSED)
+                    found.append(FULL if (number, value) == (zmq.EVENT_HANDSHAKE_FAILED_AUTH, NO_ROOM) else REFUSED)
                 self.up[channel] = found[-1] == UP
         return found
 
@@ -104,11 +123,13 @@ class Link:
 
     def close(self) -> None:
         """Close everything."""
-        for channel, socket in self.sockets.items():
-            if channel in self.monitors:
-                with contextlib.suppress(zmq.ZMQError):
-                    socket.disable_monitor()
-                self.monitors[channel].close(0)
-            socket.close(0)
-        self.sockets.clear()
-        self.monitors.clear()
+        for channel in list(self.sockets):
+            self._disconnect(channel)
+
+    def _disconnect(self, channel: str) -> None:
+        socket, monitor = self.sockets.pop(channel), self.monitors.pop(channel, None)
+        if monitor is not None:
+            with contextlib.suppress(zmq.ZMQError):
+                socket.disable_monitor()
+            monitor.close(0)
+        socket.close(0)

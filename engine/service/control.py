@@ -16,7 +16,8 @@ import zmq
 
 from engine import __version__
 from engine.protocol.messages import MAX_BUFFERS, PROTOCOL, Message, ProtocolError, decode, encode
-from engine.service.endpoints import Doors, answer_zap, read_frames, read_monitor
+from engine.service.admission import answer_zap
+from engine.service.endpoints import Doors, read_frames
 from engine.service.lifecycle import log_file
 
 TICK = 200
@@ -99,7 +100,7 @@ class Control(threading.Thread):
     """Serves the control socket.
 
     Args:
-        doors: of the engine; the control socket, its monitor and ``zap`` are this thread's from now on.
+        doors: of the engine; the control socket, the gates and ``zap`` are this thread's from now on.
         board: shared with the jobs thread.
         post: hands what concerns jobs to the jobs thread.
     """
@@ -127,22 +128,27 @@ class Control(threading.Thread):
     def run(self) -> None:
         """Serve until ``halt``."""
         poller = zmq.Poller()
-        sockets = [self.doors.control, self.doors.monitors[1], *([self.doors.zap] if self.doors.zap else [])]
-        for socket in sockets:
+        for socket in (self.doors.control, self.doors.zap, *(gate.monitor for gate in self.doors.gates)):
             poller.register(socket, zmq.POLLIN)
         while not self._halt.is_set():
             ready = dict(poller.poll(TICK))
             # Nothing that comes from outside may end this thread.
             try:
-                if self.doors.zap is not None and self.doors.zap in ready:
-                    answer_zap(self.doors.zap, self.doors.client_public)
-                if self.doors.monitors[1] in ready:
-                    self.board.control_counts["refused"] += read_monitor(self.doors.monitors[1])[0]
+                # Before libzmq's question is answered: those that it asks about have to be counted by then.
+                self._count_clients()
+                if self.doors.zap in ready:
+                    answer_zap(self.doors.zap, self.doors.client_public, self.doors.gates)
                 if self.doors.control in ready:
                     self._take()
                 self._tell_models()
             except Exception:
                 log.exception("the control thread stumbled")
+
+    def _count_clients(self) -> None:
+        gone = [gate.look() for gate in self.doors.gates]
+        self.board.control_counts["refused"] += sum(refused for refused, _ in gone)
+        if gone[0][1]:
+            self.post("gone")
 
     def _take(self) -> None:
         for _ in range(100):
@@ -176,7 +182,8 @@ class Control(threading.Thread):
         self._send(sender, message.answer("pong", {"busy": self.board.busy, "queue": self.board.queue}))
 
     def _status(self, sender: bytes, message: Message) -> None:
-        self._send(sender, message.answer("status", self.board.status()))
+        connections = {gate.name: {"open": gate.count, "most": gate.most} for gate in self.doors.gates}
+        self._send(sender, message.answer("status", {**self.board.status(), "connections": connections}))
 
     def _models(self, sender: bytes, message: Message) -> None:
         if len(self._asked) >= MODELS_WAIT:

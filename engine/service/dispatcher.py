@@ -225,8 +225,20 @@ class Dispatcher:
             self.board.counts["wasted"] += 1
             return
         try:
+            # Seen as a whole: each view of its own would take a file descriptor until the client has read it.
+            begin = min(offset for *_, offset, _ in said["layers"])
+            whole = exchange.view(begin, max(offset + size for *_, offset, size in said["layers"]) - begin)
             layers = [
-                Buffer(name, w, h, task.request.order, x, y, codec=codec, data=exchange.view(offset, size))
+                Buffer(
+                    name,
+                    w,
+                    h,
+                    task.request.order,
+                    x,
+                    y,
+                    codec=codec,
+                    data=whole[offset - begin : offset - begin + size],
+                )
                 for name, (x, y, w, h), codec, offset, size in said["layers"]
             ]
         except (OSError, MemoryError) as e:

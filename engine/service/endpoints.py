@@ -5,21 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
-import shutil
-import struct
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import zmq
-from zmq.utils import z85
 
 from engine.errors import ColorizeError
 from engine.protocol.limits import MAX_PIXELS
 from engine.protocol.messages import MAX_HEADER
+from engine.service.admission import FOR_COMMANDS, ZAP, Context, Gate, Room, Socket
+from engine.service.leftovers import make_short_folder, remove_short_folder
 
 LONGEST_PATH = 100
 """Bytes of a socket's path; systems end it somewhat above 100."""
@@ -27,12 +24,7 @@ WAITING_IN = 32
 """Messages of one client the socket takes in before the engine has looked at them."""
 WAITING_OUT = 4000
 """Messages for one client that does not read them; with more it counts as gone."""
-REFUSALS = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-ZAP = "inproc://zeromq.zap.01"
 _ADDRESS = re.compile(r"tcp://(127\.0\.0\.1|localhost|\[::1\]):(\d{1,5}|\*)")
-
-Context = zmq.Context[zmq.Socket[bytes]]
-Socket = zmq.Socket[bytes]
 
 
 @dataclass
@@ -42,17 +34,18 @@ class Doors:
     Attributes:
         jobs: ROUTER for jobs.
         control: ROUTER for control.
-        monitors: of both, in this order; they tell of refusals and of clients that go.
-        zap: where libzmq asks whether a key is good; None without keys.
+        gates: of both, in this order.
+        zap: where libzmq asks whether a client may come in.
         endpoints: of both.
         server_key, client_public, client_secret: Z85, empty without keys.
+        folder: made for the sockets alone; None where they lie in the private one.
     """
 
     jobs: Socket
     control: Socket
-    monitors: tuple[Socket, Socket]
+    gates: tuple[Gate, Gate]
     endpoints: tuple[str, str]
-    zap: Socket | None = None
+    zap: Socket
     server_key: str = ""
     client_public: str = ""
     client_secret: str = ""
@@ -64,53 +57,62 @@ class Doors:
         if self._closed:
             return
         self._closed = True
+        for gate in self.gates:
+            gate.look()  # libzmq waits for the reader of a monitor that is full
         for socket in (self.jobs, self.control):
             with contextlib.suppress(zmq.ZMQError):
                 socket.disable_monitor()
             socket.close(linger)
-        for socket in (*self.monitors, *([self.zap] if self.zap else [])):
+        for socket in (*(gate.monitor for gate in self.gates), self.zap):
             socket.close(0)
-        for endpoint in self.endpoints:
-            if endpoint.startswith("ipc://"):
-                Path(endpoint[6:]).unlink(missing_ok=True)
+        for gate in self.gates:
+            gate.remove()
         if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_short_folder(self.folder)
 
 
-def open_doors(context: Context, folder: Path, session: str, listen: str | None = None) -> Doors:
+def open_doors(context: Context, folder: Path, session: str, room: Room, listen: str | None = None) -> Doors:
     """Bind the sockets.
 
     Args:
         context: of ZeroMQ.
         folder: private folder for socket files.
         session: of the engine; part of the names, so that no two engines ever want the same.
+        room: for clients.
         listen: ``tcp://127.0.0.1:PORT`` with port 0 for any; None = a socket file where the system has them.
 
     Raises:
         ColorizeError: the address cannot be used.
     """
     if listen is None and sys.platform != "win32":
-        return _open_files(context, folder, session)
-    return _open_ports(context, listen or "tcp://127.0.0.1:0")
+        return _open_files(context, folder, session, room)
+    return _open_ports(context, listen or "tcp://127.0.0.1:0", room)
 
 
-def _open_files(context: Context, folder: Path, session: str) -> Doors:
+def _open_files(context: Context, folder: Path, session: str, room: Room) -> Doors:
     own = None
     if len(os.fsencode(folder / f"{session[:12]}.control")) > LONGEST_PATH:
-        own = folder = Path(tempfile.mkdtemp(prefix="colorize-", dir="/tmp"))  # made with mode 0700
-    endpoints = [f"ipc://{folder / f'{session[:12]}.{name}'}" for name in ("jobs", "control")]
-    sockets, monitors = _routers(context)
+        own = folder = make_short_folder()
+    sockets, gates = _routers(context, room)
+    zap = _listen_to_zap(context)
+    endpoints = []
     try:
-        for socket, endpoint in zip(sockets, endpoints, strict=True):
+        for socket, gate in zip(sockets, gates, strict=True):
+            path = folder / f"{session[:12]}.{gate.name}"
+            endpoint = f"ipc://{path}"
             socket.bind(endpoint)
+            gate.path = path
+            endpoints.append(endpoint)
     except zmq.ZMQError as e:
+        if own is not None:
+            remove_short_folder(own)
         raise ColorizeError(
             f"{endpoint} cannot be bound ({e.strerror})", "set COLORIZE_RUNTIME to another folder"
         ) from e
-    return Doors(sockets[0], sockets[1], monitors, (endpoints[0], endpoints[1]), folder=own)
+    return Doors(sockets[0], sockets[1], gates, (endpoints[0], endpoints[1]), zap, folder=own)
 
 
-def _open_ports(context: Context, listen: str) -> Doors:
+def _open_ports(context: Context, listen: str, room: Room) -> Doors:
     found = _ADDRESS.fullmatch(listen)
     if not found or (found[2] != "*" and int(found[2]) > 65535):
         raise ColorizeError(
@@ -120,18 +122,14 @@ def _open_ports(context: Context, listen: str) -> Doors:
         )
     host = "127.0.0.1" if found[1] == "localhost" else found[1]
     port = "*" if found[2] in ("*", "0") else found[2]
-    sockets, monitors = _routers(context)
+    sockets, gates = _routers(context, room)
+    zap = _listen_to_zap(context)
     server_key, server_secret = zmq.curve_keypair()
     client_public, client_secret = zmq.curve_keypair()
-    # libzmq asks here about every client; it must be there before the first can come.
-    zap = context.socket(zmq.REP)
-    zap.linger = 0
     try:
-        zap.bind(ZAP)
         for socket in sockets:
             socket.curve_server = True
             socket.curve_secretkey = server_secret
-            socket.zap_domain = b"colorize"
             socket.ipv6 = host == "[::1]"
         sockets[0].bind(f"tcp://{host}:{port}")
         sockets[1].bind(f"tcp://{host}:*")
@@ -141,10 +139,18 @@ def _open_ports(context: Context, listen: str) -> Doors:
         ) from e
     endpoints = tuple(s.get_string(zmq.LAST_ENDPOINT).rstrip("\0") for s in sockets)
     keys = [key.decode("ascii") for key in (server_key, client_public, client_secret)]
-    return Doors(sockets[0], sockets[1], monitors, (endpoints[0], endpoints[1]), zap, keys[0], keys[1], keys[2])
+    return Doors(sockets[0], sockets[1], gates, (endpoints[0], endpoints[1]), zap, keys[0], keys[1], keys[2])
 
 
-def _routers(context: Context) -> tuple[tuple[Socket, Socket], tuple[Socket, Socket]]:
+def _listen_to_zap(context: Context) -> Socket:
+    """Where libzmq asks about every client; it must be there before the first can come."""
+    zap = context.socket(zmq.REP)
+    zap.linger = 0
+    zap.bind(ZAP)
+    return zap
+
+
+def _routers(context: Context, room: Room) -> tuple[tuple[Socket, Socket], tuple[Gate, Gate]]:
     sockets = []
     for affinity in (1, 2):
         socket = context.socket(zmq.ROUTER)
@@ -157,34 +163,9 @@ def _routers(context: Context) -> tuple[tuple[Socket, Socket], tuple[Socket, Soc
         socket.maxmsgsize = MAX_PIXELS * 4 + MAX_HEADER if affinity == 1 else MAX_HEADER
         socket.rcvhwm, socket.sndhwm = (WAITING_IN, WAITING_OUT) if affinity == 1 else (1000, 1000)
         sockets.append(socket)
-    monitors = [s.get_monitor_socket(REFUSALS | zmq.EVENT_DISCONNECTED) for s in sockets]
-    for monitor in monitors:
-        monitor.linger = 0
-    return (sockets[0], sockets[1]), (monitors[0], monitors[1])
-
-
-def read_monitor(monitor: Socket) -> tuple[int, int]:
-    """How many clients were refused and how many went since the last look."""
-    refused = gone = 0
-    with contextlib.suppress(zmq.Again):
-        while True:
-            event = struct.unpack("=Hi", monitor.recv_multipart(zmq.NOBLOCK)[0])[0]
-            refused, gone = refused + bool(event & REFUSALS), gone + (event == zmq.EVENT_DISCONNECTED)
-    return refused, gone
-
-
-def answer_zap(zap: Socket, client_public: str) -> None:
-    """Answer libzmq's question whether a client may come in: only with the one key."""
-    frames: list[Any] = zap.recv_multipart()
-    good = (
-        len(frames) == 7
-        and frames[0] == b"1.0"
-        and frames[5] == b"CURVE"
-        and secrets.compare_digest(z85.encode(frames[6]), client_public.encode("ascii"))
-    )
-    number = frames[1] if len(frames) > 1 else b""
-    status = [b"200", b"OK", b"colorize"] if good else [b"400", b"the key is not known", b""]
-    zap.send_multipart([b"1.0", number, *status, b""])
+    jobs, control = sockets
+    gates = Gate(context, jobs, "jobs", room.clients), Gate(context, control, "control", room.clients + FOR_COMMANDS)
+    return (jobs, control), gates
 
 
 def read_frames(socket: Socket, most: int) -> list[Any] | None:

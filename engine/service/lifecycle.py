@@ -6,9 +6,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
-import shutil
 import socket
-import stat
 import tempfile
 import time
 from collections import deque
@@ -19,10 +17,13 @@ from typing import Any
 import zmq
 
 from engine.errors import ColorizeError
-from engine.protocol.connection import Connection, FolderError, pid_alive, read_connection, runtime_folder
+from engine.protocol.connection import Connection, FolderError, pid_alive, runtime_folder
 from engine.protocol.messages import Message, ProtocolError, decode, encode
 from engine.protocol.sockets import use_keys
+from engine.service.identity import engine_of
 from engine.system.folders import user_data_folder
+from engine.system.process import process_start
+from engine.system.terminal import harmless
 
 ANSWER = 1.0
 """Seconds an engine has to answer a ping before it counts as dead."""
@@ -55,6 +56,18 @@ class _Log(logging.handlers.RotatingFileHandler):
         """Do nothing."""
 
 
+class _Lines(logging.Formatter):
+    """A record is one line, but for a traceback below it, and nothing in it is obeyed by who shows it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        """The line without the traceback."""
+        return harmless(super().formatMessage(record), one_line=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """All of it."""
+        return harmless(super().format(record))
+
+
 @contextlib.contextmanager
 def logged() -> Iterator[None]:
     """Write what the loggers below ``engine`` say to the rotating log file; without one, to nowhere."""
@@ -63,7 +76,7 @@ def logged() -> Iterator[None]:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _Log(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Lines("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -80,15 +93,24 @@ def starting(where: Path) -> Iterator[None]:
     """Hold the lock that lets only one engine at a time look for another and take its place.
 
     Raises:
-        ColorizeError: another one has been starting for too long.
+        ColorizeError: another one has been starting for too long, or the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(where / "engine.lock", timeout=LOCK_WAIT, mode=0o600)
     try:
-        with FileLock(where / "engine.lock", timeout=LOCK_WAIT, mode=0o600):
-            yield
+        lock.acquire()
     except Timeout as e:
         raise ColorizeError("another engine has been starting for a long time", "try again, or end it by hand") from e
+    except (OSError, NotImplementedError) as e:
+        raise ColorizeError(
+            f"{where / 'engine.lock'} cannot be written and locked ({getattr(e, 'strerror', None) or e})",
+            "mend its permissions, or set COLORIZE_RUNTIME to a folder of your own",
+        ) from e
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def ask(connection: Connection, kind: str, body: dict[str, Any] | None = None, wait: float = ANSWER) -> Message | None:
@@ -123,48 +145,22 @@ def ask(connection: Connection, kind: str, body: dict[str, Any] | None = None, w
 
 def find_engine(where: Path, wait: float = ANSWER) -> Connection | None:
     """The engine that the connection file names, if it is alive and answers within ``wait`` seconds."""
-    connection = read_connection(where / "engine.json")
-    if connection is None or not pid_alive(connection.pid):
+    connection = engine_of(where)
+    if connection is None:
         return None
     answer = ask(connection, "ping", wait=wait)
     return connection if answer is not None and answer.type == "pong" else None
-
-
-def clean_up(where: Path) -> None:
-    """Remove what a killed engine has left: its sockets and the file that names them. Call it under ``starting``."""
-    old = read_connection(where / "engine.json")
-    for pattern in ("*.jobs", "*.control", "exchange-*.tmp", ".engine.json.*"):
-        for path in where.glob(pattern):
-            with contextlib.suppress(OSError):
-                path.unlink()
-    with contextlib.suppress(OSError):
-        (where / "engine.json").unlink()
-    if old is not None and old.jobs.startswith("ipc://"):
-        elsewhere = Path(old.jobs[6:]).parent
-        # Only a folder as the engine makes them where the path of its own is too long.
-        with contextlib.suppress(OSError):
-            found = elsewhere.lstat()
-            if elsewhere.name.startswith("colorize-") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-                shutil.rmtree(elsewhere, ignore_errors=True)
 
 
 class Parent:
     """A process without which the engine has nothing to do."""
 
     def __init__(self, pid: int) -> None:
-        self.pid, self._born = pid, _birth(pid)
+        self.pid, self._born = pid, process_start(pid)
 
     def alive(self) -> bool:
         """Whether it runs; another process that got its number does not count."""
-        return pid_alive(self.pid) and _birth(self.pid) == self._born
-
-
-def _birth(pid: int) -> str:
-    """When a process started, in the system's own counting; empty where only other systems' ways would tell."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+        return pid_alive(self.pid) and process_start(self.pid) == self._born
 
 
 class Inbox:

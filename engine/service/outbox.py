@@ -8,7 +8,7 @@ from collections import deque
 import zmq
 
 from engine.protocol.messages import Message, encode
-from engine.service.endpoints import Socket
+from engine.service.admission import Socket
 from engine.service.jobs import held
 
 UNREAD = 512 * 1024**2
@@ -20,10 +20,16 @@ log = logging.getLogger("engine.service.server")
 
 
 class Outbox:
-    """Sends to clients by the address their messages came from."""
+    """Sends to clients by the address their messages came from.
 
-    def __init__(self, socket: Socket, session: str) -> None:
-        self._socket, self._session = socket, session
+    Args:
+        socket: ROUTER for jobs.
+        session: of the engine.
+        most: results of one client that may be on their way; each keeps a file descriptor.
+    """
+
+    def __init__(self, socket: Socket, session: str, most: int) -> None:
+        self._socket, self._session, self._most = socket, session, most
         self._gone: set[bytes] = set()
         self._unread: dict[bytes, deque[tuple[zmq.MessageTracker, int]]] = {}
 
@@ -59,7 +65,7 @@ class Outbox:
             unread.popleft()
         if not unread:
             del self._unread[client]
-        return sum(size for _, size in unread) < UNREAD
+        return len(unread) < self._most and sum(size for _, size in unread) < UNREAD
 
     def vanished(self) -> set[bytes]:
         """Clients found gone since the last call."""

@@ -24,12 +24,14 @@ from engine.protocol.connection import Connection, read_connection, remove_conne
 from engine.protocol.limits import MAX_PIXELS, MAX_SIDE
 from engine.protocol.messages import MAX_BUFFERS, PROTOCOL, Message, ProtocolError, decode
 from engine.service import jobs
+from engine.service.admission import Context, Room, descriptors
 from engine.service.control import TICK, Board, Control, error_body
 from engine.service.dispatcher import Dispatcher
-from engine.service.endpoints import Context, open_doors, read_frames, read_monitor
+from engine.service.endpoints import open_doors, read_frames
 from engine.service.lifecycle import Inbox, Parent
 from engine.service.outbox import Outbox
 from engine.service.supervisor import Supervisor
+from engine.system.process import process_start
 
 AT_ONCE = 50
 """Messages taken before anything else is looked after."""
@@ -69,7 +71,7 @@ class Server:
         asked: why to stop; anybody may add a reason at any time, a signal handler too.
 
     Raises:
-        ColorizeError: the sockets cannot be bound or the connection file cannot be written.
+        ColorizeError: the sockets cannot be bound, or the system allows too few open files.
     """
 
     def __init__(self, folder: Path, options: Options, asked: list[str] | None = None) -> None:
@@ -78,16 +80,17 @@ class Server:
         self.session = uuid.uuid4().hex
         self.board = Board(self.session)
         self.inbox = Inbox()
+        room = Room.of(descriptors())
         self.context: Context = zmq.Context(io_threads=2)
         try:
-            self.doors = open_doors(self.context, folder, self.session, options.listen)
+            self.doors = open_doors(self.context, folder, self.session, room, options.listen)
         except BaseException:
             self.context.destroy(0)
             raise
         self.supervisor = Supervisor(
             options.device, options.weights, folder, lambda number, said: self.inbox.put("worker", number, said)
         )
-        self.outbox = Outbox(self.doors.jobs, self.session)
+        self.outbox = Outbox(self.doors.jobs, self.session, room.results)
         self.dispatcher = Dispatcher(self.board, self.outbox, self.supervisor)
         self.control = Control(self.doors, self.board, self.inbox.put)
         self.parent = Parent(options.parent_pid) if options.parent_pid else None
@@ -103,6 +106,8 @@ class Server:
             self.doors.server_key,
             self.doors.client_public,
             self.doors.client_secret,
+            process_start(os.getpid()),
+            str(folder.absolute()),
         )
 
     def publish(self) -> None:
@@ -124,7 +129,6 @@ class Server:
         """Serve until there is a reason not to; returns the reason."""
         poller = zmq.Poller()
         poller.register(self.doors.jobs, zmq.POLLIN)
-        poller.register(self.doors.monitors[0], zmq.POLLIN)
         poller.register(self.inbox.receiver.fileno(), zmq.POLLIN)
         self.supervisor.start()
         while not self._asked:
@@ -197,16 +201,14 @@ class Server:
             self.dispatcher.unload()
         elif kind == "wake" and self.board.models is None:
             self.supervisor.start()
+        elif kind == "gone":
+            self.dispatcher.client_went()
         elif kind == "shutdown":
             self._asked.append(values[0])
 
     # What the engine does by itself
 
     def _look_around(self) -> None:
-        refused, gone = read_monitor(self.doors.monitors[0])
-        self.board.counts["refused"] += refused
-        if gone:
-            self.dispatcher.client_went()
         self.dispatcher.drop_vanished()
         now = time.monotonic()
         if now - self._looked > 4 * LOOK_AROUND + TICK / 1000:
@@ -228,7 +230,7 @@ class Server:
 
     def _check_file(self, *, busy: bool) -> None:
         """Write the connection file again where it was deleted; give way to another engine that has taken over."""
-        if any(e.startswith("ipc://") and not os.path.lexists(e[6:]) for e in self.doors.endpoints):
+        if any(gate.deleted() for gate in self.doors.gates):
             if not busy:  # nobody new can come in
                 self._asked.append("its sockets were deleted")
             return

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.system.terminal import echo, harmless
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -53,23 +55,23 @@ class ProgressBar:
             self._first, self._began = (done, now) if done else (-1, now)
         self._last = done
         count = f"{done:,}/{total:,} " if total else f"{done:,} " if done else ""
-        text = f"{count}{stage}{self._left(now, total - done)}"
+        text = harmless(f"{count}{stage}{self._left(now, total - done)}", one_line=True)
         due = now - self._told >= (REFRESH if self._terminal else PLAIN_EVERY)
         if stage == self._stage and not (due or each or 0 < total <= done):
             return
         if self._terminal:
             self._draw(text, done, total, now)
         else:
-            click.echo(text if each or stage == self._stage else stage, err=True)
+            echo(text if each or stage == self._stage else stage, err=True)
         self._stage, self._told = stage, now
 
     def say(self, line: str, *, always: bool = False) -> None:
         """Print a line that stays, above the bar; with ``always`` also when silent."""
         if self._bar is not None:
-            self._bar[0].console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar[0].console.print(harmless(line), markup=False, highlight=False, soft_wrap=True)
         elif always or not self._silent:
             self._write("")
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     def close(self) -> None:
         """Take the bar away; the next call brings another."""

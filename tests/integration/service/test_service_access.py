@@ -94,6 +94,18 @@ def test_an_open_folder_is_refused(tmp_path: Path) -> None:
     assert "chmod 700" in done.stderr
 
 
+def test_a_lock_that_cannot_be_had_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "run" / "engine.lock").mkdir(parents=True)
+    (tmp_path / "run").chmod(0o700)
+    environment = {**os.environ, "COLORIZE_RUNTIME": str(tmp_path / "run"), "XDG_DATA_HOME": str(tmp_path)}
+    command = Engine.command("serve")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 1
+    assert "engine.lock cannot be written" in done.stderr
+    assert "COLORIZE_RUNTIME" in done.stderr
+    assert "bug" not in done.stderr
+
+
 def test_only_the_key_of_the_connection_file_opens_a_port(
     start: Callable[..., Engine], call: Callable[..., Caller], sketch: Sketch
 ) -> None:

@@ -68,8 +68,15 @@ def test_the_places_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert runtime_folder() == tmp_path / "run" / "colorize"
     monkeypatch.setenv("XDG_RUNTIME_DIR", "not/absolute")
     assert runtime_folder() == tmp_path / "data" / "colorize" / "run"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for value in ("", "not/absolute"):
+        monkeypatch.setenv("XDG_DATA_HOME", value)
+        assert runtime_folder() == tmp_path / "home" / ".local" / "share" / "colorize" / "run"
     monkeypatch.setenv("COLORIZE_RUNTIME", str(tmp_path / "own"))
     assert runtime_folder() == tmp_path / "own"
+    monkeypatch.setenv("COLORIZE_RUNTIME", "near")
+    assert runtime_folder() == tmp_path / "near"
 
 
 def test_a_folder_that_is_not_private_is_refused(runtime: Path, tmp_path: Path) -> None:
@@ -111,6 +118,7 @@ BROKEN: list[Any] = [
     *({**GOOD, k: v} for k in ("jobs", "control") for v in (None, 7, "", "inproc://x", "http://a", "pgm://x")),
     *({**GOOD, k: v} for k in ("version", "session") for v in (None, 7, "")),
     *({**GOOD, k: v} for k in ("server_key", "client_public", "client_secret") for v in NOT_TEXT),
+    *({**GOOD, k: v} for k in ("process_start", "runtime") for v in NOT_TEXT),
     *({**GOOD, "started": v} for v in (None, "now", True, float("nan"), float("inf"))),
     *({k: v for k, v in GOOD.items() if k != gone} for gone in ("pid", "jobs", "control", "protocol", "session")),
     [], None, 1, "text", {},
@@ -141,6 +149,15 @@ def test_any_file_does_no_harm(tmp_path: Path, content: bytes) -> None:
     path.touch(0o600)
     path.write_bytes(content)
     assert read_connection(path) is None
+
+
+def test_a_file_of_an_older_engine_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.touch(0o600)
+    path.write_text(json.dumps({k: v for k, v in GOOD.items() if k not in ("process_start", "runtime")}))
+    found = read_connection(path)
+    assert found is not None
+    assert (found.pid, found.process_start, found.runtime) == (os.getpid(), "", "")
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
