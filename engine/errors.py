@@ -34,7 +34,7 @@ def check_size(size: int | None, model: str, smallest: int, largest: int) -> Non
     """
     if size is not None and not smallest <= size <= largest:
         raise ColorizeError(
-            f"--size {size} is outside what {model} is made for",
-            f"choose one from {smallest} to {largest}",
+            f"a working size of {size} is outside what {model} is made for",
+            f"choose one from {smallest} to {largest} (--size)",
             wrong_use=True,
         )

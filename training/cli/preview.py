@@ -12,7 +12,7 @@ from engine.system.progress import ProgressBar
 
 STEPS = ("lineart", "l0", "regions", "flats", "masks", "strokes", "all")
 SCHEMES = ("default", "paintstorch", "stenciltorch")
-SMOOTHINGS = ("opencv", "l0", "none")
+SMOOTHINGS = ("opencv", "bilateral", "l0", "none")
 
 
 @click.command()

@@ -306,7 +306,7 @@ def test_unusable_weights_and_sizes_are_refused(lineart: Path, small_weights: Pa
         failed(invoke("colorize", lineart, "--weights", path, *out), 1, expected, tmp_path)
     for size in (8, 20_000):
         result = invoke("colorize", lineart, "--weights", small_weights, "--size", size, *out)
-        failed(result, 2, f"--size {size} is outside", tmp_path)
+        failed(result, 2, f"working size of {size} is outside", tmp_path)
 
 
 def test_a_missing_cuda_device_is_said(lineart: Path, small_weights: Path, tmp_path: Path) -> None:

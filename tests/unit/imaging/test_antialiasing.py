@@ -48,20 +48,23 @@ def half_plane(angle: float, shift: float) -> Inside:
     return lambda y, x: (x - SIDE / 2 - shift) * cosine + (y - SIDE / 2) * sine > 0
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.floats(10, 38), st.floats(0, 1), st.sampled_from([1, 2, 3]))
-def test_a_slanting_border_is_covered_as_by_a_straight_line_at_any_scale(
-    degrees: float, shift: float, scale: int
-) -> None:
-    shape = half_plane(np.radians(degrees), shift)
-    labels, truth = sampled(shape), covered(shape, scale)
+@settings(max_examples=20)
+@given(st.floats(10, 38), st.sampled_from([1, 2, 3]))
+def test_a_slanting_border_is_covered_as_by_a_straight_line_at_any_scale(degrees: float, scale: int) -> None:
     inner = slice(6 * scale, -6 * scale)
-    off = np.abs(smooth(labels, scale) - truth)[inner, inner].sum()
-    jagged = np.abs(np.kron(labels, np.ones((scale, scale))) - truth)[inner, inner].sum()
-    assert off < 0.65 * jagged
+    off, jagged, area = [], [], []
+    # With slopes like 1 to 2 the same pixels stand for lines up to half a pixel apart: only the mean over them is to be
+    # had, whatever is drawn.
+    for shift in np.arange(8) / 8:
+        shape = half_plane(np.radians(degrees), shift)
+        labels, truth = sampled(shape), covered(shape, scale)
+        made = smooth(labels, scale)
+        off.append(np.abs(made - truth)[inner, inner].sum())
+        jagged.append(np.abs(np.kron(labels, np.ones((scale, scale))) - truth)[inner, inner].sum())
+        area.append((made - truth)[inner, inner].sum() / (SIDE - 12) / scale**2)
+    assert np.mean(off) < 0.6 * np.mean(jagged)
     # What one side loses the other wins: the border does not move, in pixels of the segments.
-    area = (smooth(labels, scale) - truth)[inner, inner].sum() / (SIDE - 12) / scale**2
-    assert abs(area) < 0.12
+    assert abs(np.mean(area)) < 0.06
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 7])

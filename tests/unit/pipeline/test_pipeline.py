@@ -219,7 +219,7 @@ def test_mismatched_sizes_are_named(pipeline: Pipeline) -> None:
 def test_an_empty_mask_and_a_size_out_of_range_are_refused(pipeline: Pipeline) -> None:
     with pytest.raises(ColorizeError, match="mask is empty"):
         pipeline.run(Job(drawing(), mask=np.zeros((200, 300), np.uint8)))
-    with pytest.raises(ColorizeError, match="--size 9000 is outside"):
+    with pytest.raises(ColorizeError, match="working size of 9000 is outside"):
         pipeline.run(Job(drawing(), settings=JobSettings(size=9000)))
 
 
