@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.imaging.regions.groups import Groups
+
 Labels = NDArray[np.int32]
 
 GROUND = 0
@@ -142,28 +144,6 @@ def boxes_of(labels: NDArray[np.int32]) -> list[tuple[int, int, int, int]]:
     return [tuple(box) for box in boxes.T.tolist()]
 
 
-class _Joining:
-    """Labels that become one; the lowest number stays."""
-
-    def __init__(self, count: int) -> None:
-        self._above = list(range(count))
-
-    def find(self, label: int) -> int:
-        while self._above[label] != label:
-            self._above[label] = self._above[self._above[label]]
-            label = self._above[label]
-        return label
-
-    def join(self, one: int, other: int) -> None:
-        low, high = sorted((self.find(one), self.find(other)))
-        self._above[high] = low
-
-    def table(self) -> NDArray[np.int32]:
-        """The number that each label has now, without holes in the numbering."""
-        roots = np.array([self.find(label) for label in range(len(self._above))])
-        return np.unique(roots, return_inverse=True)[1].astype(np.int32)
-
-
 def find_bodies(regions: Labels) -> Bodies:
     """Join regions to bodies.
 
@@ -209,7 +189,7 @@ def _join_slivers(labels: Labels, count: int) -> NDArray[np.int32] | None:
     one, other, length = borders.both_ways()
     outline = np.bincount(one, length, count) + _edge_contact(labels, count)
     on_ground = np.bincount(one, length * (other == GROUND), count) / np.maximum(outline, 1)
-    joining, changed = _Joining(count), False
+    joining, changed = Groups(count), False
     limbs = sliver & (on_ground > ON_GROUND)
     for speck in np.flatnonzero(limbs & (areas < SPECK * labels.size)):
         joining.join(GROUND, int(speck))
@@ -221,7 +201,7 @@ def _join_slivers(labels: Labels, count: int) -> NDArray[np.int32] | None:
     for a, b in zip(one[last].tolist(), other[last].tolist(), strict=True):
         joining.join(a, b)
         changed = True
-    return joining.table() if changed else None
+    return joining.numbers() if changed else None
 
 
 def _join_enclosed(labels: Labels, count: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]] | None:
@@ -229,7 +209,7 @@ def _join_enclosed(labels: Labels, count: int) -> tuple[NDArray[np.int32], NDArr
     borders = find_borders(labels, count)
     areas = np.bincount(labels.ravel(), minlength=count).astype(np.float64)
     edge = _edge_contact(labels, count)
-    joining, laid = _Joining(count), np.zeros(count, np.bool_)
+    joining, laid = Groups(count), np.zeros(count, np.bool_)
     for around, within in _enclosures(borders, edge > 0, count):
         if around != GROUND and areas[within].sum() <= SLIGHT * (areas[within].sum() + areas[around]):
             laid[within] = True
@@ -242,7 +222,7 @@ def _join_enclosed(labels: Labels, count: int) -> tuple[NDArray[np.int32], NDArr
     laid[one[lies]] = True
     for a, b in zip(one[lies].tolist(), other[lies].tolist(), strict=True):
         joining.join(a, b)
-    return (joining.table(), laid) if laid.any() else None
+    return (joining.numbers(), laid) if laid.any() else None
 
 
 def _enclosures(borders: Borders, outer: NDArray[np.bool_], count: int) -> list[tuple[int, list[int]]]:

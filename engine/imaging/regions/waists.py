@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.imaging.regions.groups import Groups
+
 WIDE = 8.0
 """Pixels, in a drawing with a short side of 512, from which a passage where no line ends joins what it lies between.
 
@@ -51,29 +53,6 @@ class _Passage:
     width: float
 
 
-class _Groups:
-    """Sets of labels that grow together."""
-
-    def __init__(self, count: int) -> None:
-        self._above = list(range(count))
-
-    def find(self, label: int) -> int:
-        """The least label of its set."""
-        while self._above[label] != label:
-            self._above[label] = self._above[self._above[label]]
-            label = self._above[label]
-        return label
-
-    def join(self, one: int, other: int) -> None:
-        """Make one set of two."""
-        low, high = sorted((self.find(one), self.find(other)))
-        self._above[high] = low
-
-    def least(self) -> NDArray[np.int32]:
-        """``find`` of every label."""
-        return np.array([self.find(label) for label in range(len(self._above))], np.int32)
-
-
 def join_waists(labels: NDArray[np.int32], depth: NDArray[np.float32], count: int) -> NDArray[np.int32]:
     """Find out which regions are one, for only a waist parts them.
 
@@ -86,7 +65,7 @@ def join_waists(labels: NDArray[np.int32], depth: NDArray[np.float32], count: in
         For each label the least one of the regions it is one with.
     """
     wide = WIDE * min(depth.shape) / 512
-    areas, joined = _Groups(count), _Groups(count)
+    areas, joined = Groups(count), Groups(count)
     passages = _passages(labels, depth)
     for passage in passages:
         areas.join(passage.one, passage.other)
