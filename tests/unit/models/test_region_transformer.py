@@ -129,7 +129,7 @@ def taught() -> tuple[RegionTransformer, RegionGraph]:
     net = model(seed=1).train()
     optimiser = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=0.0)
     generator = torch.Generator().manual_seed(0)
-    batch = 16
+    batch = 8
     drawings = collate([graph] * batch)
     kind = torch.arange(16) % 2
     for _ in range(250):
