@@ -7,11 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.errors import ColorizeError
-from engine.models.checkpoint import FORMAT_VERSION, read_tensors, save_tensors
+from engine.models.checkpoint import FORMAT_VERSION, read_header, read_tensors, save_tensors
 from engine.models.region_transformer import ARCHITECTURE, RegionTransformer, RegionTransformerConfig
 from engine.models.registry import parse_config
 
@@ -32,11 +31,7 @@ def load_region_model(path: Path, device: torch.device | str = "cpu") -> tuple[R
         ColorizeError: unreadable, another network's, or damaged.
     """
     remedy = "make one with `training train-regions`"
-    try:
-        with safe_open(path, framework="pt") as f:
-            metadata = dict(f.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as e:
-        raise ColorizeError(f"the weights {path} cannot be read ({str(e).splitlines()[0]})", remedy) from e
+    metadata = read_header(path, remedy)
     if metadata.get("architecture") != ARCHITECTURE or metadata.get("format_version") != FORMAT_VERSION:
         found = metadata.get("architecture", "nothing known")
         raise ColorizeError(f"{path} holds {found}, no region colour model of this version", remedy)
